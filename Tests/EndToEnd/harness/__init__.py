@@ -1,0 +1,1 @@
+"""Starts etcd members, drives them through etcdctl, gRPC and HTTP, and compares what they answer."""

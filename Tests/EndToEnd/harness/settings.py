@@ -1,0 +1,39 @@
+"""Which binaries, ports and bounds a run uses. Every value can be set from the environment."""
+
+import os
+import shutil
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROTOS = Path(os.environ.get("ETCD_PROTOS", REPOSITORY / "Protos"))
+
+# The genuine server and client that answers are compared with (Debian's etcd-server and etcd-client).
+GENUINE = os.environ.get("ETCD_GENUINE", "/usr/bin/etcd")
+ETCDCTL = os.environ.get("ETCDCTL", "/usr/bin/etcdctl")
+
+
+def _built(product: str) -> str:
+    """The newest of the release and debug builds of an executable product."""
+    candidates = [REPOSITORY / ".build" / flavour / product for flavour in ("release", "debug")]
+    present = [path for path in candidates if path.exists()]
+    return str(max(present, key=lambda path: path.stat().st_mtime)) if present else str(candidates[0])
+
+
+UNDER_TEST = os.environ.get("ETCD_UNDER_TEST") or _built("etcd")
+BOLT_CHECK = os.environ.get("BOLT_CHECK") or _built("bolt-check")
+
+# True while the suite checks itself with the genuine server on both sides.
+UNDER_TEST_IS_GENUINE = os.path.realpath(UNDER_TEST) == os.path.realpath(GENUINE)
+
+# Five digits wide, below the kernel's ephemeral range: tables keep their column widths and no outgoing
+# connection takes a port that a member is about to listen on.
+FIRST_PORT, LAST_PORT = (int(part) for part in os.environ.get("ETCD_TEST_PORTS", "23000-23999").split("-"))
+
+START_TIMEOUT = float(os.environ.get("ETCD_TEST_START_TIMEOUT", "60"))
+COMMAND_TIMEOUT = float(os.environ.get("ETCD_TEST_COMMAND_TIMEOUT", "60"))
+
+
+def missing_tools() -> list[str]:
+    """What the suite needs and this machine lacks."""
+    tools = [GENUINE, ETCDCTL, UNDER_TEST, "curl"]
+    return [tool for tool in tools if shutil.which(tool) is None]
