@@ -1,0 +1,159 @@
+import FoundationEssentials
+import RaftMessages
+
+/// The cluster's members as the applied log says.
+///
+/// A pure state: the applier feeds it configuration changes and published attributes in log order, and stores what
+/// ``Cluster/apply(_:)`` and ``Cluster/publish(_:for:)`` hand back.
+public struct Cluster: Equatable, Sendable {
+    /// The cluster's id.
+    public var id: UInt64
+    /// The members by id.
+    public private(set) var members: [UInt64: Member] = [:]
+    /// The ids of those removed, which may never come back.
+    public private(set) var removed: Set<UInt64> = []
+    /// The version that all members can speak, such as `3.4.0`; nil until the leader has decided it.
+    public var version: String?
+
+    /// A cluster of `members`.
+    public init(id: UInt64, members: [Member] = [], removed: Set<UInt64> = [], version: String? = nil) {
+        self.id = id
+        self.members = Dictionary(members.map { ($0.id, $0) }) { _, last in last }
+        self.removed = removed
+        self.version = version
+    }
+
+    /// The members in ascending order of their ids.
+    public var sortedMembers: [Member] { members.values.sorted { $0.id < $1.id } }
+
+    /// A change that would make no sense, in etcd's words.
+    public enum Refusal: Error, Equatable, Sendable {
+        case idRemoved
+        case idExists
+        case idNotFound
+        case peerURLExists
+        case memberNotLearner
+        /// The change's context is not a member.
+        case malformed(String)
+    }
+
+    /// What a change did to the list.
+    public enum Effect: Equatable, Sendable {
+        case added(Member)
+        case updated(Member)
+        case removed(UInt64)
+    }
+
+    /// Checks `change` against the members as they are; a change that fails here has no effect when it is applied.
+    public func validate(_ change: ConfigurationChange) throws(Refusal) {
+        if removed.contains(change.nodeID) { throw .idRemoved }
+        switch change.type {
+        case .addNode, .addLearnerNode:
+            let context = try ChangeContext(decoding: change.context)
+            if context.promotes {
+                guard let member = members[change.nodeID] else { throw .idNotFound }
+                guard member.isLearner else { throw .memberNotLearner }
+                return
+            }
+            if members[change.nodeID] != nil { throw .idExists }
+            try refuseSharedURLs(context.member, except: nil)
+        case .removeNode:
+            if members[change.nodeID] == nil { throw .idNotFound }
+        case .updateNode:
+            if members[change.nodeID] == nil { throw .idNotFound }
+            try refuseSharedURLs(try ChangeContext(decoding: change.context).member, except: change.nodeID)
+        }
+    }
+
+    private func refuseSharedURLs(_ member: Member, except id: UInt64?) throws(Refusal) {
+        let taken = Set(members.values.filter { $0.id != id }.flatMap(\.peerURLs))
+        if member.peerURLs.contains(where: taken.contains) { throw .peerURLExists }
+    }
+
+    /// Carries `change` out; applying one again, as a restart does, changes nothing.
+    public mutating func apply(_ change: ConfigurationChange) throws(Refusal) -> Effect {
+        switch change.type {
+        case .addNode, .addLearnerNode:
+            let context = try ChangeContext(decoding: change.context)
+            if context.promotes, var member = members[change.nodeID] {
+                member.isLearner = false
+                members[member.id] = member
+                return .updated(member)
+            }
+            var member = context.member
+            member.id = change.nodeID
+            member.isLearner = change.type == .addLearnerNode
+            if let known = members[member.id] {
+                // What the member published since is newer than the change that is seen again.
+                member.name = known.name
+                member.clientURLs = known.clientURLs
+            }
+            members[member.id] = member
+            return .added(member)
+        case .removeNode:
+            members[change.nodeID] = nil
+            removed.insert(change.nodeID)
+            return .removed(change.nodeID)
+        case .updateNode:
+            let context = try ChangeContext(decoding: change.context)
+            guard var member = members[change.nodeID] else { throw .idNotFound }
+            member.peerURLs = context.member.peerURLs
+            members[member.id] = member
+            return .updated(member)
+        }
+    }
+
+    /// Notes what a member published; nil when the cluster does not know it.
+    public mutating func publish(_ attributes: PublishedAttributes, for id: UInt64) -> Member? {
+        guard var member = members[id] else { return nil }
+        member.name = attributes.name ?? ""
+        member.clientURLs = attributes.clientURLs ?? []
+        members[id] = member
+        return member
+    }
+}
+
+/// What a configuration change carries in etcd: the member as JSON, and whether a learner is promoted.
+struct ChangeContext {
+    var member: Member
+    var promotes: Bool
+
+    private struct Promotion: Decodable {
+        var isPromote: Bool?
+    }
+
+    init(decoding bytes: [UInt8]) throws(Cluster.Refusal) {
+        let decoder = JSONDecoder()
+        let data = Data(bytes)
+        do {
+            member = try decoder.decode(Member.self, from: data)
+            promotes = try decoder.decode(Promotion.self, from: data).isPromote ?? false
+        } catch {
+            throw .malformed("the context of a configuration change is not a member: \(error)")
+        }
+    }
+}
+
+/// The JSON that etcd's members exchange and store.
+public enum MemberJSON {
+    /// `value` as JSON with keys in a fixed order and plain slashes.
+    public static func encode(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        // The types that come here have only strings, integers and lists, which always encode.
+        guard let data = try? encoder.encode(value) else {
+            preconditionFailure("a membership value did not encode as JSON")
+        }
+        return [UInt8](data)
+    }
+
+    /// The published attributes in `bytes`, or nil when they are something else.
+    public static func attributes(_ bytes: [UInt8]) -> PublishedAttributes? {
+        try? JSONDecoder().decode(PublishedAttributes.self, from: Data(bytes))
+    }
+
+    /// The member in `bytes`, or nil when they are something else.
+    public static func member(_ bytes: [UInt8]) -> Member? {
+        try? JSONDecoder().decode(Member.self, from: Data(bytes))
+    }
+}
