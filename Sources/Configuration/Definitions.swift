@@ -1,0 +1,44 @@
+extension Configuration {
+    private static let clientURL = "http://localhost:2379"
+    private static let peerURL = "http://localhost:2380"
+
+    /// Every flag of the member, in the order in which the help shows them.
+    static let definitions: [Flags.Definition] = [
+        .init("name", "default", "Human-readable name for this member."),
+        .init("data-dir", "", "Path to the data directory; ${name}.etcd when empty."),
+        .init("wal-dir", "", "Path to a separate directory for the write-ahead log."),
+        .init("snapshot-count", "10000", "Applied entries after which a snapshot is written."),
+        .init("heartbeat-interval", "100", "Milliseconds between heartbeats of the leader."),
+        .init("election-timeout", "1000", "Milliseconds without a leader after which an election starts."),
+        .init("listen-peer-urls", peerURL, "URLs to listen on for other members."),
+        .init("listen-client-urls", clientURL, "URLs to listen on for clients."),
+        .init("quota-backend-bytes", "0", "Size of the backend file at which writes are refused; 0 is 2 GiB."),
+        .init("backend-batch-interval", "0", "Longest time before a backend transaction is committed; 0 is 100ms."),
+        .init("backend-batch-limit", "0", "Operations before a backend transaction is committed; 0 is 10000."),
+        .init("max-txn-ops", "128", "Most operations in one transaction."),
+        .init("max-request-bytes", "1572864", "Largest request of a client in bytes."),
+        .init("initial-advertise-peer-urls", peerURL, "This member's peer URLs, told to the other members."),
+        .init("initial-cluster", "", "Members to bootstrap with, as name=URL,…; this member alone when empty."),
+        .init("initial-cluster-state", "new", "Whether the cluster is 'new' or 'existing'."),
+        .init("initial-cluster-token", "etcd-cluster", "Token that keeps clusters apart."),
+        .init("advertise-client-urls", clientURL, "This member's client URLs, told to clients."),
+        .init("auto-compaction-mode", "periodic", "Compacts by time ('periodic') or by 'revision'."),
+        .init("auto-compaction-retention", "0", "What automatic compaction keeps: hours, a duration, or revisions."),
+        .init("log-level", "info", "Least severe log lines to write: debug, info, warn, error, panic, fatal."),
+        .init("logger", "zap", "Form of the log lines; only 'zap', JSON lines."),
+        .init("log-outputs", "default", "Where log lines go; 'default' is standard error."),
+        .init("version", "false", isSwitch: true, "Print the version and exit."),
+        .init("help", "false", isSwitch: true, "Print this text and exit."),
+    ]
+
+    /// The text that `--help` shows.
+    public static var help: String {
+        var text =
+            "Usage:\n\n  etcd [flags]\n    Start an etcd server.\n\nFlags (each also as ETCD_NAME in the environment):\n"
+        for definition in definitions {
+            let value = definition.isSwitch ? "" : " '\(definition.fallback)'"
+            text += "  --\(definition.name)\(value)\n    \(definition.help)\n"
+        }
+        return text
+    }
+}

@@ -1,0 +1,107 @@
+import Configuration
+import Testing
+
+@Suite struct ConfigurationTests {
+    private func configuration(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) throws -> Configuration {
+        guard case .run(let configuration) = try Configuration.parse(arguments: arguments, environment: environment)
+        else {
+            throw ConfigurationError("not a run")
+        }
+        return configuration
+    }
+
+    @Test func defaultsAreThoseOfEtcd() throws {
+        let configuration = try configuration([])
+        #expect(configuration.name == "default")
+        #expect(configuration.dataDirectory == "default.etcd")
+        #expect(configuration.listenClientURLs.map(\.text) == ["http://localhost:2379"])
+        #expect(configuration.initialCluster.peerURLs.map(\.urls) == [["http://localhost:2380"]])
+        #expect(configuration.snapshotCount == 10_000)
+        #expect(configuration.quotaBackendBytes == 2 << 30)
+        #expect(configuration.maxRequestBytes == 1_572_864)
+        #expect(configuration.autoCompaction == .off)
+        #expect(configuration.backendBatchMilliseconds == 100)
+    }
+
+    @Test func flagsTakeEveryFormOfGoAndOutrankTheEnvironment() throws {
+        let environment = ["ETCD_NAME": "environment", "ETCD_SNAPSHOT_COUNT": "7"]
+        for form in [["--name=flag"], ["--name", "flag"], ["-name", "flag"], ["-name=flag"]] {
+            let configuration = try configuration(form, environment: environment)
+            #expect(configuration.name == "flag")
+            #expect(configuration.snapshotCount == 7)
+        }
+    }
+
+    @Test(
+        arguments: [
+            (["--nonsense"], "error verifying flags, flag provided but not defined: -nonsense. See 'etcd --help'."),
+            (["--name"], "error verifying flags, flag needs an argument: -name. See 'etcd --help'."),
+            (["stray"], "'stray' is not a valid flag"),
+            (
+                ["--snapshot-count=x"],
+                "invalid value \"x\" for flag --snapshot-count: it is not a number in range. See 'etcd --help'."
+            ),
+            (
+                ["--listen-client-urls=127.0.0.1:2379"],
+                "invalid value \"127.0.0.1:2379\" for flag --listen-client-urls: "
+                    + "URL \"127.0.0.1:2379\" has no scheme (http, https, unix or unixs)"
+            ),
+            (
+                ["--listen-client-urls=http://example.com:2379"],
+                "expected IP in URL for binding (http://example.com:2379) in --listen-client-urls"
+            ),
+            (
+                ["--listen-client-urls=http://127.0.0.1:2379"],
+                "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+            ),
+            (
+                ["--election-timeout=400"],
+                "--election-timeout[400ms] should be at least as 5 times as --heartbeat-interval[100ms]"
+            ),
+            (
+                ["--election-timeout=60000"],
+                "--election-timeout[60000ms] is too long, and should be set less than 50000ms"
+            ),
+        ] as [([String], String)])
+    func mistakesAreNamed(arguments: [String], expected: String) {
+        do {
+            _ = try Configuration.parse(arguments: arguments, environment: [:])
+            Issue.record("accepted \(arguments)")
+        } catch {
+            #expect(error.description == expected)
+        }
+    }
+
+    @Test func theMemberMustBeInItsInitialCluster() throws {
+        try configuration([]).checkInitialCluster()
+        #expect(throws: ConfigurationError.self) {
+            try configuration(["--initial-cluster=other=http://localhost:2380"]).checkInitialCluster()
+        }
+        #expect(throws: ConfigurationError.self) {
+            try configuration(["--initial-cluster=default=http://localhost:9999"]).checkInitialCluster()
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("periodic", "1", .periodic(milliseconds: 3_600_000)),
+            ("periodic", "90s", .periodic(milliseconds: 90_000)),
+            ("periodic", "0", .off),
+            ("revision", "1000", .revision(count: 1000)),
+        ] as [(String, String, Configuration.AutoCompaction)])
+    func autoCompaction(mode: String, retention: String, expected: Configuration.AutoCompaction) throws {
+        let arguments = ["--auto-compaction-mode=\(mode)", "--auto-compaction-retention=\(retention)"]
+        #expect(try configuration(arguments).autoCompaction == expected)
+    }
+
+    @Test(
+        arguments: [
+            ("100ms", 100_000_000), ("1h30m", 5_400_000_000_000), ("1.5s", 1_500_000_000), ("0", 0), ("5", nil),
+            ("", nil), ("x", nil),
+        ] as [(String, Int64?)])
+    func durations(text: String, expected: Int64?) {
+        #expect(GoDuration.nanoseconds(text) == expected)
+    }
+}
