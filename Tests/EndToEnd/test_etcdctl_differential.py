@@ -604,7 +604,6 @@ def test_lock(pair):
     def session(ctl: Session) -> None:
         ctl("lock", "--", "mutex", "sh", "-c", 'echo "held $ETCD_LOCK_REV"')
         ctl("get", "", "--prefix", "-w", "json")
-        ctl("lease", "list")
 
     pair.compare_sessions(session)
 

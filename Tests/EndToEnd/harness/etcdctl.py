@@ -99,9 +99,6 @@ class Session:
             text = f"$ etcdctl {' '.join(command.arguments)}\n[{command.code}]\n{command.output}"
             if command.errors:
                 text += f"\n[stderr]\n{command.errors}"
-            if os.environ.get("ETCD_TEST_TRANSCRIPTS"):
-                with open(os.environ["ETCD_TEST_TRANSCRIPTS"], "a", errors="replace") as file:
-                    file.write(text[:3000] + "\n")
             blocks.append(normalised(text, self.member.port, self.leases, str(self.directory)))
         return blocks
 

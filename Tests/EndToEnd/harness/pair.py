@@ -1,11 +1,13 @@
 """The same script against the genuine server and the server under test, side by side."""
 
 import difflib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, TypeVar
 
 from . import settings
+from .api import Calls
 from .etcdctl import Session
 from .member import Member
 
@@ -48,9 +50,27 @@ class Pair:
         assert_equal_transcripts(genuine, ours)
         return genuine
 
+    def compare_calls(self, script: Callable[[Calls], None]) -> list[str]:
+        """Runs a row of gRPC calls against both and fails where the answers differ."""
+
+        def run(member: Member) -> list[str]:
+            calls = Calls(member)
+            try:
+                script(calls)
+            finally:
+                calls.close()
+            return calls.transcript
+
+        genuine, ours = self.both(run)
+        assert_equal_transcripts(genuine, ours)
+        return genuine
+
 
 def assert_equal_transcripts(genuine: list[str], ours: list[str]) -> None:
     """Fails with the differing steps only, as a diff from the genuine answer to ours."""
+    if settings.TRANSCRIPTS:
+        with open(settings.TRANSCRIPTS, "a", errors="replace") as file:
+            file.writelines(f"{os.environ.get('PYTEST_CURRENT_TEST')} {step}: {text}\n" for step, text in enumerate(genuine))
     if genuine == ours:
         return
     reports = []

@@ -32,6 +32,9 @@ FIRST_PORT, LAST_PORT = (int(part) for part in os.environ.get("ETCD_TEST_PORTS",
 START_TIMEOUT = float(os.environ.get("ETCD_TEST_START_TIMEOUT", "60"))
 COMMAND_TIMEOUT = float(os.environ.get("ETCD_TEST_COMMAND_TIMEOUT", "60"))
 
+# A file to which every compared transcript of the genuine side is appended, to be read by a person.
+TRANSCRIPTS = os.environ.get("ETCD_TEST_TRANSCRIPTS")
+
 
 def missing_tools() -> list[str]:
     """What the suite needs and this machine lacks."""
