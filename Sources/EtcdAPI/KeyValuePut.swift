@@ -9,7 +9,7 @@ public struct PutRequest: Equatable, Sendable {
     /// The lease to hang the key on, 0 for none.
     public var lease: Int64 = 0
     /// Answer with the version that the put replaces.
-    public var returnsPrevious = false
+    public var prevKV = false
     /// Keep the present value; the key must exist.
     public var ignoreValue = false
     /// Keep the present lease; the key must exist.
@@ -35,7 +35,7 @@ public struct PutRequest: Equatable, Sendable {
             case 1: key = try reader.byteArray(tag)
             case 2: value = try reader.byteArray(tag)
             case 3: lease = try reader.int64(tag)
-            case 4: returnsPrevious = try reader.bool(tag)
+            case 4: prevKV = try reader.bool(tag)
             case 5: ignoreValue = try reader.bool(tag)
             case 6: ignoreLease = try reader.bool(tag)
             default: try reader.skip(tag)
@@ -46,7 +46,7 @@ public struct PutRequest: Equatable, Sendable {
     /// The number of bytes that ``encode(into:)`` writes.
     public var encodedSize: Int {
         WireSize.bytes(1, key.count) + WireSize.bytes(2, value.count) + WireSize.int64(3, lease)
-            + WireSize.bool(4, returnsPrevious) + WireSize.bool(5, ignoreValue) + WireSize.bool(6, ignoreLease)
+            + WireSize.bool(4, prevKV) + WireSize.bool(5, ignoreValue) + WireSize.bool(6, ignoreLease)
     }
 
     /// Appends the encoded message.
@@ -54,7 +54,7 @@ public struct PutRequest: Equatable, Sendable {
         writer.bytes(1, key)
         writer.bytes(2, value)
         writer.int64(3, lease)
-        writer.bool(4, returnsPrevious)
+        writer.bool(4, prevKV)
         writer.bool(5, ignoreValue)
         writer.bool(6, ignoreLease)
     }
@@ -67,7 +67,7 @@ public struct DeleteRangeRequest: Equatable, Sendable {
     /// The exclusive end, with the meaning it has in ``RangeRequest``.
     public var rangeEnd: [UInt8] = []
     /// Answer with the versions that the delete ends.
-    public var returnsPrevious = false
+    public var prevKV = false
 
     /// A delete of `key`, or of the range up to `rangeEnd` when that is not empty.
     public init(key: [UInt8] = [], rangeEnd: [UInt8] = []) {
@@ -87,7 +87,7 @@ public struct DeleteRangeRequest: Equatable, Sendable {
             switch tag.field {
             case 1: key = try reader.byteArray(tag)
             case 2: rangeEnd = try reader.byteArray(tag)
-            case 3: returnsPrevious = try reader.bool(tag)
+            case 3: prevKV = try reader.bool(tag)
             default: try reader.skip(tag)
             }
         }
@@ -95,14 +95,14 @@ public struct DeleteRangeRequest: Equatable, Sendable {
 
     /// The number of bytes that ``encode(into:)`` writes.
     public var encodedSize: Int {
-        WireSize.bytes(1, key.count) + WireSize.bytes(2, rangeEnd.count) + WireSize.bool(3, returnsPrevious)
+        WireSize.bytes(1, key.count) + WireSize.bytes(2, rangeEnd.count) + WireSize.bool(3, prevKV)
     }
 
     /// Appends the encoded message.
     public func encode(into writer: inout WireWriter) {
         writer.bytes(1, key)
         writer.bytes(2, rangeEnd)
-        writer.bool(3, returnsPrevious)
+        writer.bool(3, prevKV)
     }
 }
 
