@@ -1,0 +1,71 @@
+import NIOCore
+import NIOHTTP1
+
+/// Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, and puts the right handlers in its own place.
+final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+    private let server: Server
+    private let loop: EventLoopContext
+    private let peer: String
+    private var received = ByteBuffer()
+    private var timer: Scheduled<Void>?
+
+    init(server: Server, loop: EventLoopContext, peer: String) {
+        self.server = server
+        self.loop = loop
+        self.peer = peer
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        timer = context.eventLoop.scheduleTask(in: server.configuration.idleTimeout) { channel.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        timer = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        timer = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        received.writeBuffer(&buffer)
+        let length = min(received.readableBytes, Self.preface.count)
+        let isHTTP2 = received.readableBytesView.prefix(length).elementsEqual(Self.preface.prefix(length))
+        if isHTTP2, length < Self.preface.count { return }
+        do {
+            let operations = context.pipeline.syncOperations
+            if isHTTP2 {
+                try operations.addHandler(
+                    ServerConnection(server: server, loop: loop, peer: peer), position: .after(self))
+            } else {
+                try addHTTP1(context)
+            }
+        } catch {
+            context.close(promise: nil)
+            return
+        }
+        context.fireChannelRead(wrapInboundOut(received))
+        received = ByteBuffer()
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+
+    private func addHTTP1(_ context: ChannelHandlerContext) throws {
+        try context.pipeline.syncOperations.configureHTTPServerPipeline(
+            position: .after(self), withPipeliningAssistance: true, withErrorHandling: true)
+        try context.pipeline.syncOperations.addHandler(HTTP1Handler(server: server, peer: peer))
+    }
+}

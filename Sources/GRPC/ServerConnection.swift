@@ -1,0 +1,160 @@
+import CNGHTTP2
+import NIOCore
+
+/// The server's side of one HTTP/2 connection: its calls, their deadlines, and the bounds on what a client may do.
+final class ServerConnection: HTTP2Connection, @unchecked Sendable {
+    let server: Server
+    let peer: String
+    /// The head of the request whose fields are arriving.
+    var head = RequestHead()
+    /// The method of the last request.
+    var lastEntry: MethodTable.Entry?
+
+    private var pingPolicy: PingPolicy
+    private var resets: TokenBucket
+    private var isDraining = false
+    private var hasSaidFarewell = false
+    private var requestBytes = 0
+    private var deadlineTimer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+
+    /// Expired calls are looked for at most this often, so that many short deadlines do not mean many searches.
+    private static let deadlineGrain = TimeAmount.milliseconds(5)
+    /// Told apart from pings that serve other ends.
+    private static let farewellPayload: UInt64 = 0x6661_7265_7765_6C6C
+
+    init(server: Server, loop: EventLoopContext, peer: String) {
+        self.server = server
+        self.peer = peer
+        let configuration = server.configuration
+        pingPolicy = PingPolicy(
+            minimumInterval: configuration.minimumPingInterval,
+            permitsWithoutStream: configuration.permitsPingWithoutStream)
+        resets = TokenBucket(capacity: configuration.resetBurst, perSecond: configuration.resetsPerSecond)
+        super.init(loop: loop, keepalive: configuration.keepalive) { connection in
+            HTTP2Session(
+                server: true, settings: configuration.sessionSettings, lowWaterMark: configuration.lowWaterMark,
+                delegate: connection)
+        }
+    }
+
+    // MARK: Session
+
+    override func opened() {
+        server.register(self)
+    }
+
+    override func closed() {
+        deadlineTimer?.cancel()
+        deadlineTimer = nil
+        server.unregister(self)
+    }
+
+    override func openedStream(_ id: Int32) -> HTTP2Stream {
+        head.begin()
+        return ServerStream(connection: self)
+    }
+
+    func addHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        head.add(name, value, methods: server.methods, lastEntry: lastEntry)
+    }
+
+    override func sentHeadersOrData() { pingPolicy.sentHeadersOrData() }
+
+    override func receivedPing() {
+        let hasStreams = sessionIfOpen?.streams.isEmpty == false
+        if !pingPolicy.accept(at: .now(), hasStreams: hasStreams) {
+            reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_pings", "client sent pings too often")
+        }
+    }
+
+    override func receivedReset() {
+        if !resets.take(at: .now()) {
+            reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_resets", "client reset streams too often")
+        }
+    }
+
+    private func reject(_ code: UInt32, _ debug: StaticString, _ reason: String) {
+        sessionIfOpen?.submitGoAway(code: code, debug: debug)
+        closeAfterFlush()
+        server.observer.connectionRejected?(peer, reason)
+    }
+
+    // MARK: Bounds
+
+    /// Puts `count` bytes of unfinished requests on the connection's account; negative when a request was finished.
+    func reserve(_ count: Int) throws(Status) {
+        requestBytes += count
+        if count > 0, requestBytes > server.configuration.maximumRequestBytes {
+            throw Status(.resourceExhausted, "grpc: too many bytes of unfinished requests on one connection")
+        }
+    }
+
+    /// Takes `count` bytes of a request that is gone from the account.
+    func release(_ count: Int) { requestBytes -= count }
+
+    /// Gives up on a client that makes calls and reads no answers.
+    func checkQueued() {
+        guard let session = sessionIfOpen, session.pendingBytes > server.configuration.connectionPendingLimit else {
+            return
+        }
+        // One huge answer is not the client's fault; many that wait together are.
+        guard session.streams.count > 1 else { return }
+        reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_much_unread", "client left too many bytes unread")
+    }
+
+    // MARK: Deadlines
+
+    /// Has calls whose deadline has passed ended no earlier than `deadline`, and soon after.
+    func watchDeadline(_ deadline: NIODeadline) {
+        guard deadline < timerDeadline else { return }
+        deadlineTimer?.cancel()
+        timerDeadline = deadline
+        deadlineTimer = loop.eventLoop.scheduleTask(deadline: deadline) { [weak self] in self?.endExpiredCalls() }
+    }
+
+    private func endExpiredCalls() {
+        timerDeadline = .distantFuture
+        guard let session = sessionIfOpen else { return }
+        let now = NIODeadline.now()
+        var next = NIODeadline.distantFuture
+        for case let stream as ServerStream in session.streams where !stream.isFinished {
+            guard let deadline = stream.deadline else { continue }
+            if deadline <= now {
+                stream.fail(Status(.deadlineExceeded, "context deadline exceeded"), reason: .deadlineExceeded)
+            } else if deadline < next {
+                next = deadline
+            }
+        }
+        if next < .distantFuture { watchDeadline(max(next, now + Self.deadlineGrain)) }
+    }
+
+    // MARK: Farewell
+
+    /// Lets running calls end and takes no more. The client learns of it by a first GOAWAY; the last one, after a
+    /// round trip, refuses what was not under way by then.
+    func drain() {
+        guard !isDraining, let session = sessionIfOpen else { return }
+        isDraining = true
+        session.submitShutdownNotice()
+        session.submitPing(Self.farewellPayload)
+        setDirty()
+    }
+
+    override func receivedPingAnswer(_ payload: UInt64) {
+        super.receivedPingAnswer(payload)
+        guard payload == Self.farewellPayload, isDraining, !hasSaidFarewell, let session = sessionIfOpen else { return }
+        hasSaidFarewell = true
+        session.submitGoAway(code: NGHTTP2_NO_ERROR.rawValue)
+        if session.streams.isEmpty { closeAfterFlush() }
+    }
+
+    override func becameIdle() {
+        if hasSaidFarewell { closeAfterFlush() }
+    }
+
+    /// Closes the connection whatever is running on it.
+    func abandon() {
+        context?.close(promise: nil)
+    }
+}

@@ -1,0 +1,413 @@
+import CNGHTTP2
+import NIOCore
+
+/// One request on the server's side of an HTTP/2 connection: a gRPC call, or a plain HTTP request. It is both the
+/// stream's state and what `UnaryCall` and `StreamCall` refer to, so that a call costs one object.
+final class ServerStream: HTTP2Stream, @unchecked Sendable {
+    private enum Kind {
+        case undecided
+        case unary(@Sendable (UnaryCall, [UInt8]) -> Void)
+        case streaming(any StreamHandler)
+        case http
+    }
+
+    /// Ten years: far beyond any call, and far from the end of the clock's range.
+    private static let longestTimeout: Int64 = 10 * 365 * 86_400 * 1_000_000_000
+
+    let connection: ServerConnection
+    private(set) var entry: MethodTable.Entry?
+    private(set) var metadata = Metadata()
+    private(set) var deadline: NIODeadline?
+    private(set) var isCancelled = false
+    /// The handler gave the call's outcome, or the call was ended for it.
+    private(set) var isFinished = false
+    /// What an unfinished unary call does when it is cancelled.
+    var onCancel: ((CancelReason) -> Void)?
+
+    private var kind = Kind.undecided
+    private var encoding = RequestHead.Encoding.identity
+    private var reader = MessageReader()
+    /// What the connection's account of unfinished requests holds for this one.
+    private var reservedBytes = 0
+    private var hasSentHead = false
+    private var hasDispatched = false
+    /// Arrived bytes that a paused handler has not been given.
+    private var held: [UInt8] = []
+    private var isPaused = false
+    private var httpRequest: HTTPRequest?
+    private var wantsHeadOnly = false
+    private var trailers = Metadata()
+    private var status = Status.ok
+    private var traffic = CallSummary.Traffic()
+    private var started: NIODeadline?
+
+    private var configuration: Server.Configuration { connection.server.configuration }
+
+    init(connection: ServerConnection) {
+        self.connection = connection
+        super.init()
+    }
+
+    // MARK: What arrives
+
+    override func receivedHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        guard case .undecided = kind, !isFinished else { return }
+        connection.addHeader(name, value)
+    }
+
+    override func receivedHeaders(endStream: Bool) {
+        // A second block is the request's trailers, which gRPC does not use.
+        guard case .undecided = kind, !isFinished else { return }
+        begin(&connection.head)
+    }
+
+    private func begin(_ head: inout RequestHead) {
+        entry = head.entry
+        if head.contentType != .grpc, entry == nil, connection.server.httpHandler != nil {
+            kind = .http
+            let request = HTTPRequest(head: &head, peer: connection.peer)
+            wantsHeadOnly = request.method == "HEAD"
+            httpRequest = request
+            return
+        }
+        if let refusal = refusal(of: head) { return refuse(refusal.status, httpStatus: refusal.httpStatus) }
+        guard let entry else { return refuse(connection.server.methods.refusal(of: head.path)) }
+        metadata = head.takeMetadata()
+        encoding = head.encoding
+        connection.lastEntry = entry
+        if connection.server.observer.callFinished != nil { started = .now() }
+        connection.server.observer.callStarted?(entry.path)
+        if let timeout = head.timeout {
+            let limit = NIODeadline.now() + .nanoseconds(min(timeout, Self.longestTimeout))
+            deadline = limit
+            connection.watchDeadline(limit)
+        }
+        if case .unknown(let name) = head.encoding {
+            trailers.add("grpc-accept-encoding", "identity,gzip")
+            let text = "grpc: Decompressor is not installed for grpc-encoding \"\(name)\""
+            return fail(Status(.unimplemented, text), reason: .refused(Status(.unimplemented, text)))
+        }
+        switch entry.method {
+        case .unary(let handler): kind = .unary(handler)
+        case .stream(let makeHandler):
+            let handler = makeHandler(StreamCall(stream: self))
+            kind = .streaming(handler)
+            connection.loop.noteDispatch()
+        }
+    }
+
+    private func refusal(of head: RequestHead) -> (status: Status, httpStatus: Int)? {
+        if head.contentType != .grpc {
+            let text = head.contentType == .none ? "" : String(decoding: head.contentTypeText, as: UTF8.self)
+            return (Status(.invalidArgument, "invalid gRPC request content-type \"\(text)\""), 415)
+        }
+        if !head.isPost {
+            let method = String(decoding: head.method, as: UTF8.self)
+            return (
+                Status(.internal, "Received a HEADERS frame with :method \"\(method)\" which should be POST"), 405
+            )
+        }
+        if let reason = head.malformedTimeout { return (Status(.internal, "malformed grpc-timeout: \(reason)"), 400) }
+        return nil
+    }
+
+    private func refuse(_ status: Status, httpStatus: Int = 200) {
+        isFinished = true
+        var block = HeaderBlock()
+        block.add(":status", String(httpStatus))
+        block.add("content-type", "application/grpc")
+        block.add(status)
+        block.withFields { session?.submitResponse(self, $0, hasBody: false) }
+    }
+
+    override func received(_ bytes: UnsafeRawBufferPointer) {
+        guard !isFinished else { return }
+        switch kind {
+        case .http: receivedBody(bytes)
+        case .undecided: return
+        case .unary, .streaming:
+            if isPaused {
+                held.append(contentsOf: bytes)
+                return
+            }
+            session?.consume(self, bytes.count)
+            read(bytes)
+        }
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes
+        do {
+            while !isFinished {
+                if isPaused {
+                    held.append(contentsOf: rest)
+                    break
+                }
+                guard let message = try reader.next(&rest, maximum: configuration.maximumMessageSize) else { break }
+                try deliver(message)
+            }
+            let growth = reader.bufferedBytes - reservedBytes
+            reservedBytes += growth
+            try connection.reserve(growth)
+        } catch let failure as MessageReader.Failure {
+            switch failure {
+            case .tooLarge(let length, let maximum):
+                refuseCall(
+                    .resourceExhausted, "grpc: received message larger than max (\(length) vs. \(maximum))")
+            case .unknownFlag(let flag):
+                refuseCall(.internal, "grpc: received unexpected payload format \(flag)")
+            }
+        } catch let status as Status {
+            refuseCall(status.code, status.message)
+        } catch {
+            refuseCall(.internal, "\(error)")
+        }
+    }
+
+    private func deliver(_ message: MessageReader.Message) throws {
+        var bytes = message.bytes
+        if message.isCompressed {
+            guard encoding == .gzip else {
+                throw Status(.internal, "grpc: compressed flag set with identity or empty encoding")
+            }
+            bytes = try decompress(bytes)
+        }
+        traffic.messagesReceived += 1
+        traffic.bytesReceived += bytes.count
+        switch kind {
+        case .unary(let handler):
+            guard !hasDispatched else { return }
+            hasDispatched = true
+            connection.loop.noteDispatch()
+            handler(UnaryCall(stream: self), bytes)
+        case .streaming(let handler):
+            connection.loop.noteDispatch()
+            handler.received(bytes)
+        case .undecided, .http: return
+        }
+    }
+
+    private func decompress(_ bytes: [UInt8]) throws -> [UInt8] {
+        let maximum = configuration.maximumMessageSize
+        do {
+            return try Gzip.decompress(bytes, maximum: maximum)
+        } catch .tooLarge {
+            let text = "grpc: received message after decompression larger than max (\(maximum + 1) vs. \(maximum))"
+            throw Status(.resourceExhausted, text)
+        } catch {
+            throw Status(.internal, "grpc: failed to decompress the received message: not a gzip stream")
+        }
+    }
+
+    private func refuseCall(_ code: Status.Code, _ text: String) {
+        fail(Status(code, text), reason: .refused(Status(code, text)))
+    }
+
+    override func receivedEnd() {
+        guard !isFinished else { return }
+        switch kind {
+        case .http:
+            guard let request = httpRequest else { return }
+            httpRequest = nil
+            connection.server.httpHandler?(
+                HTTPCall(request: request, eventLoop: connection.loop.eventLoop) { [self] in reply($0) })
+        case .unary:
+            guard !hasDispatched else { return }
+            let text =
+                reader.isBetweenMessages
+                ? "cardinality violation: received no request message from non-client-streaming RPC"
+                : "unexpected EOF"
+            refuseCall(.internal, text)
+        case .streaming(let handler):
+            guard !isPaused else { return }
+            guard reader.isBetweenMessages else { return refuseCall(.internal, "unexpected EOF") }
+            handler.halfClosed()
+        case .undecided: return
+        }
+    }
+
+    override func closed(code: UInt32) {
+        connection.release(reservedBytes)
+        guard !isFinished else { return }
+        isFinished = true
+        let gone = connection.sessionIfOpen == nil
+        cancel(gone ? .connectionClosed : .reset(code: code))
+        report(.cancelled)
+    }
+
+    private func cancel(_ reason: CancelReason) {
+        guard !isCancelled else { return }
+        isCancelled = true
+        let hook = onCancel
+        onCancel = nil
+        if case .streaming(let handler) = kind { handler.cancelled(reason) }
+        hook?(reason)
+        kind = .undecided
+    }
+
+    // MARK: Back pressure on requests
+
+    /// Stops giving messages to the handler. The client may send one window more, which is kept.
+    func pauseReading() { isPaused = true }
+
+    /// Gives the handler what was kept and opens the window again.
+    func resumeReading() {
+        guard isPaused, !isFinished else { return }
+        isPaused = false
+        let bytes = held
+        held = []
+        session?.consume(self, bytes.count)
+        bytes.withUnsafeBytes { read($0) }
+        if remoteEnded, !isPaused { receivedEnd() }
+        connection.setDirty()
+    }
+
+    // MARK: What is answered
+
+    func respond(_ message: [UInt8], trailers: Metadata) {
+        guard !isFinished, let session else { return }
+        isFinished = true
+        isEnding = true
+        self.trailers = trailers
+        queue(message)
+        session.submitResponse(self, HeaderBlock.responseHead, hasBody: true)
+        connection.setDirty()
+        report(.ok)
+        connection.checkQueued()
+    }
+
+    func sendHead(_ metadata: Metadata) {
+        guard !isFinished, !hasSentHead, let session else { return }
+        hasSentHead = true
+        if metadata.isEmpty {
+            session.submitResponse(self, HeaderBlock.responseHead, hasBody: true)
+        } else {
+            var block = HeaderBlock()
+            block.add(":status", "200")
+            block.add("content-type", "application/grpc")
+            block.add(metadata)
+            block.withFields { session.submitResponse(self, $0, hasBody: true) }
+        }
+        connection.setDirty()
+    }
+
+    func send(_ parts: [[UInt8]]) {
+        guard !isFinished, let session else { return }
+        guard outbound.pendingBytes <= configuration.pendingLimit else {
+            let text = "grpc: the client left more than \(configuration.pendingLimit) bytes unread"
+            return fail(Status(.resourceExhausted, text), reason: .unread)
+        }
+        if !hasSentHead { sendHead(Metadata()) }
+        if parts.count == 1 { queue(parts[0]) } else { queue(parts) }
+        if outbound.pendingBytes >= configuration.highWaterMark { producerWaits = true }
+        session.resume(self)
+        connection.setDirty()
+        connection.checkQueued()
+    }
+
+    /// Ends the call in order: what is queued goes out first.
+    func finish(_ status: Status, trailers: Metadata) {
+        guard !isFinished, let session else { return }
+        guard hasSentHead else { return fail(status, trailers: trailers, reason: nil) }
+        isFinished = true
+        isEnding = true
+        self.status = status
+        self.trailers = trailers
+        session.resume(self)
+        connection.setDirty()
+        kind = .undecided
+        report(status.code)
+    }
+
+    /// Ends the call at once, ahead of anything queued. A handler that did not ask for it is told `reason`.
+    func fail(_ status: Status, trailers: Metadata = [:], reason: CancelReason?) {
+        guard !isFinished, let session else { return }
+        isFinished = true
+        self.status = status
+        if self.trailers.isEmpty { self.trailers = trailers }
+        if hasSentHead {
+            _ = submitTrailers()
+        } else {
+            var block = HeaderBlock()
+            block.add(":status", "200")
+            block.add("content-type", "application/grpc")
+            block.add(status)
+            block.add(self.trailers)
+            block.withFields { session.submitResponse(self, $0, hasBody: false) }
+        }
+        connection.setDirty()
+        report(status.code)
+        if let reason { cancel(reason) } else { kind = .undecided }
+    }
+
+    override func submitTrailers() -> Bool {
+        if case .http = kind { return false }
+        guard let session else { return false }
+        if status == .ok, trailers.isEmpty {
+            session.submitTrailers(self, HeaderBlock.okTrailers)
+        } else {
+            var block = HeaderBlock()
+            block.add(status)
+            block.add(trailers)
+            block.withFields { session.submitTrailers(self, $0) }
+        }
+        return true
+    }
+
+    override func drained() {
+        guard !isFinished, case .streaming(let handler) = kind else { return }
+        handler.writable()
+    }
+
+    private func queue(_ message: [UInt8]) {
+        let before = outbound.pendingBytes
+        outbound.append(message: message)
+        noteQueued(outbound.pendingBytes - before)
+    }
+
+    private func queue(_ parts: [[UInt8]]) {
+        let before = outbound.pendingBytes
+        outbound.append(parts: parts)
+        noteQueued(outbound.pendingBytes - before)
+    }
+
+    private func noteQueued(_ count: Int) {
+        session?.queued(count)
+        traffic.messagesSent += 1
+        traffic.bytesSent += count - MessageReader.prefixLength
+    }
+
+    private func report(_ code: Status.Code) {
+        guard let entry, let finished = connection.server.observer.callFinished else { return }
+        let duration = started.map { NIODeadline.now() - $0 } ?? .zero
+        finished(CallSummary(path: entry.path, code: code, traffic: traffic, duration: duration))
+    }
+
+    // MARK: Plain HTTP
+
+    private func receivedBody(_ bytes: UnsafeRawBufferPointer) {
+        guard let count = httpRequest?.body.count, count + bytes.count <= configuration.maximumHTTPBody else {
+            httpRequest = nil
+            return reply(HTTPResponse(status: 413, text: "request body too large\n"))
+        }
+        httpRequest?.body.append(contentsOf: bytes)
+        session?.consume(self, bytes.count)
+    }
+
+    private func reply(_ response: HTTPResponse) {
+        guard !isFinished, let session else { return }
+        isFinished = true
+        isEnding = true
+        var block = HeaderBlock()
+        block.add(":status", String(response.status))
+        block.add("content-length", String(response.body.count))
+        for (name, value) in response.headers { block.add(name.lowercased(), value) }
+        let hasBody = !response.body.isEmpty && !wantsHeadOnly
+        if hasBody {
+            outbound.append(raw: response.body)
+            session.queued(response.body.count)
+        }
+        block.withFields { session.submitResponse(self, $0, hasBody: hasBody) }
+        connection.setDirty()
+    }
+}
