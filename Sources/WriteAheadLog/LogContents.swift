@@ -12,6 +12,16 @@ public struct LogContents: Equatable, Sendable {
     public var entries: [Entry] = []
     /// What the reading stopped at, in a reading that tolerates a torn tail.
     public var tornTail: WALError?
+
+    /// The given contents; without arguments, those of an empty log.
+    public init(
+        metadata: [UInt8] = [], hardState: HardState = HardState(), entries: [Entry] = [], tornTail: WALError? = nil
+    ) {
+        self.metadata = metadata
+        self.hardState = hardState
+        self.entries = entries
+        self.tornTail = tornTail
+    }
 }
 
 /// Gathers records into ``LogContents``.
