@@ -18,6 +18,11 @@ ADVERTISED_CLIENT_URL = "http://localhost:2379"
 ADVERTISED_PEER_URL = "http://localhost:2380"
 
 
+def clean_environment() -> dict[str, str]:
+    """This environment without variables that etcd would take for flags, this suite's own included."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ETCD_")}
+
+
 class Member:
     """A single-member cluster: a binary, a data directory and two ports."""
 
@@ -69,7 +74,8 @@ class Member:
         self.starts += 1
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                self.command(*extra), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
+                self.command(*extra), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+                env=clean_environment(),
             )
         return self
 
