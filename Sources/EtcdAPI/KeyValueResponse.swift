@@ -34,7 +34,7 @@ public struct ResponseHeader: Equatable, Sendable {
         }
     }
 
-    /// The number of bytes that ``encode(into:)`` writes, 43 at most.
+    /// The number of bytes that ``encode(into:)`` writes, 44 at most.
     public var encodedSize: Int {
         WireSize.varint(1, clusterID) + WireSize.varint(2, memberID) + WireSize.int64(3, revision)
             + WireSize.varint(4, raftTerm)
@@ -49,9 +49,40 @@ public struct ResponseHeader: Equatable, Sendable {
     }
 
     /// Appends the header as field 1 of a response; every response of etcd has it there.
+    ///
+    /// It is put together on the stack and appended at once: this runs for every response, and the ids alone are
+    /// twenty bytes, each of which would otherwise check the array.
     public func encodeField(into writer: inout WireWriter) {
-        writer.delimiter(1, length: encodedSize)
-        encode(into: &writer)
+        withUnsafeTemporaryAllocation(byteCount: Self.largestField, alignment: 1) { field in
+            // At most 44 bytes follow, so their length takes one byte, filled in when it is known.
+            field[0] = 0x0a
+            var end = 2
+            Self.put(clusterID, tag: 0x08, into: field, at: &end)
+            Self.put(memberID, tag: 0x10, into: field, at: &end)
+            Self.put(UInt64(bitPattern: revision), tag: 0x18, into: field, at: &end)
+            Self.put(raftTerm, tag: 0x20, into: field, at: &end)
+            field[1] = UInt8(end - 2)
+            writer.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: field[..<end]))
+        }
+    }
+
+    /// Tag and length, then four fields of a tag and at most ten bytes each.
+    private static let largestField = 2 + 4 * 11
+
+    private static func put(
+        _ value: UInt64, tag: UInt8, into field: UnsafeMutableRawBufferPointer, at end: inout Int
+    ) {
+        if value == 0 { return }
+        field[end] = tag
+        end += 1
+        var rest = value
+        while rest >= 0x80 {
+            field[end] = UInt8(truncatingIfNeeded: rest) | 0x80
+            end += 1
+            rest >>= 7
+        }
+        field[end] = UInt8(rest)
+        end += 1
     }
 
     /// The number of bytes that ``encodeField(into:)`` writes.
