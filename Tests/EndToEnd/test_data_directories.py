@@ -116,7 +116,7 @@ class Journey:
 
     def open(self, binary: str, *flags: str) -> tuple[Member, Client]:
         self.hops += 1
-        member = self.member_with(binary, *FLAGS, *flags, name=f"hop-{self.hops}-{Path(binary).parent.name}")
+        member = self.member_with(binary, *FLAGS, *flags, name=f"{self.data_dir.parent.name}-hop-{self.hops}")
         member.data_dir = self.data_dir
         member.start()
         return member, Client(member.endpoint)
@@ -208,8 +208,8 @@ def test_defragmented_file(member_with, directory, first):
 def test_torn_tail_is_repaired_by_either(member_with, directory):
     """A log that ends in half a record, as after a power cut: the next server opens it and loses nothing that was
     acknowledged. The torn part is one written after the last acknowledgement."""
-    for first, second in ((GENUINE, OURS), (OURS, GENUINE)):
-        journey = Journey(member_with, directory / Path(first).parent.name / ("a" if first == GENUINE else "b"))
+    for number, (first, second) in enumerate(((GENUINE, OURS), (OURS, GENUINE))):
+        journey = Journey(member_with, directory / f"journey-{number}")
         member, client = journey.open(first, "--snapshot-count", "100000")
         furnish(client, seed=40, steps=60)
         before = State.of(client)
