@@ -39,8 +39,11 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         self.loop = loop
         self.keepalive = keepalive
         self.makeSession = makeSession
-        lastRead = .now()
+        lastRead = loop.eventLoop.now
     }
+
+    /// The time on the event loop's clock.
+    final var now: NIODeadline { loop.eventLoop.now }
 
     // MARK: What the two sides add
 
@@ -88,7 +91,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard let session = sessionIfOpen else { return }
         isReading = true
-        lastRead = .now()
+        lastRead = now
         isPingOutstanding = false
         unwrapInboundIn(data).withUnsafeReadableBytes { session.receive($0) }
         if session.failure != nil { closesAfterFlush = true }
@@ -108,7 +111,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     private func open() {
         guard sessionIfOpen == nil, context != nil else { return }
         sessionIfOpen = makeSession(self)
-        lastRead = .now()
+        lastRead = now
         scheduleKeepalive(in: keepalive.interval)
         opened()
         setDirty()
@@ -170,7 +173,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
 
     private func checkKeepalive() {
         guard let session = sessionIfOpen else { return }
-        let silence = NIODeadline.now() - lastRead
+        let silence = now - lastRead
         if isPingOutstanding {
             context?.close(promise: nil)
         } else if silence >= keepalive.interval {

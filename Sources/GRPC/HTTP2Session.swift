@@ -349,6 +349,7 @@ extension HTTP2Session {
             guard let session = HTTP2Session.from(user), let frame else { return 0 }
             let head = HTTP2Session.header(of: frame)
             // A head that cannot be sent, such as one beyond nghttp2's 64 KiB, must not leave the peer waiting.
+            guard nghttp2_session_check_server_session(raw) != 0 else { return 0 }
             if UInt32(head.type) == NGHTTP2_HEADERS.rawValue, let stream = session.stream(raw, head.stream_id) {
                 session.reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
             }

@@ -5,6 +5,7 @@ struct OutboundQueue {
         var bytes: [UInt8]
         /// The length in the prefix in front of `bytes`; negative when `bytes` go without a prefix.
         var announced: Int
+        var isCompressed = false
 
         var prefixLength: Int { announced < 0 ? 0 : MessageReader.prefixLength }
         var count: Int { prefixLength + bytes.count }
@@ -29,6 +30,11 @@ struct OutboundQueue {
     /// Adds a message.
     mutating func append(message: [UInt8]) {
         append(Segment(bytes: message, announced: message.count))
+    }
+
+    /// Adds a message whose bytes are compressed.
+    mutating func append(compressed message: [UInt8]) {
+        append(Segment(bytes: message, announced: message.count, isCompressed: true))
     }
 
     /// Adds bytes that go without a prefix.
@@ -64,7 +70,8 @@ struct OutboundQueue {
         if start < segment.prefixLength {
             let length = UInt32(truncatingIfNeeded: segment.announced)
             while taken < segment.prefixLength, written < limit {
-                let byte = taken == 0 ? 0 : UInt8(truncatingIfNeeded: length >> UInt32(8 * (4 - taken)))
+                let flag: UInt8 = segment.isCompressed ? 1 : 0
+                let byte = taken == 0 ? flag : UInt8(truncatingIfNeeded: length >> UInt32(8 * (4 - taken)))
                 destination.storeBytes(of: byte, toByteOffset: written, as: UInt8.self)
                 taken += 1
                 written += 1

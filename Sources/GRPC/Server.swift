@@ -91,6 +91,7 @@ public final class Server: Sendable {
     private struct State {
         var listeners: [any Channel] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
+        /// The connections that turned out to be HTTP/2, by channel.
         var sessions: [ObjectIdentifier: ServerConnection] = [:]
         var isShuttingDown = false
         var drained: EventLoopPromise<Void>?
@@ -194,6 +195,7 @@ public final class Server: Sendable {
     private func forget(_ id: ObjectIdentifier) {
         let drained = state.withLockedValue { state -> EventLoopPromise<Void>? in
             state.connections[id] = nil
+            state.sessions[id] = nil
             guard state.connections.isEmpty else { return nil }
             defer { state.drained = nil }
             return state.drained
@@ -201,16 +203,12 @@ public final class Server: Sendable {
         drained?.succeed()
     }
 
-    func register(_ connection: ServerConnection) {
+    func register(_ connection: ServerConnection, on channel: any Channel) {
         let drains = state.withLockedValue { state in
-            state.sessions[ObjectIdentifier(connection)] = connection
+            state.sessions[ObjectIdentifier(channel)] = connection
             return state.isShuttingDown
         }
         if drains { connection.drain() }
-    }
-
-    func unregister(_ connection: ServerConnection) {
-        state.withLockedValue { $0.sessions[ObjectIdentifier(connection)] = nil }
     }
 
     // MARK: Ending
@@ -226,8 +224,7 @@ public final class Server: Sendable {
             if state.connections.isEmpty { promise.succeed() }
             let listeners = state.listeners
             state.listeners = []
-            let known = Set(state.sessions.values.compactMap { $0.context.map { ObjectIdentifier($0.channel) } })
-            let others = state.connections.filter { !known.contains($0.key) }
+            let others = state.connections.filter { state.sessions[$0.key] == nil }
             return (listeners, Array(state.sessions.values), Array(others.values))
         }
         for listener in listeners { try? await listener.close() }

@@ -41,13 +41,12 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     // MARK: Session
 
     override func opened() {
-        server.register(self)
+        if let channel = context?.channel { server.register(self, on: channel) }
     }
 
     override func closed() {
         deadlineTimer?.cancel()
         deadlineTimer = nil
-        server.unregister(self)
     }
 
     override func openedStream(_ id: Int32) -> HTTP2Stream {
@@ -63,13 +62,13 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
     override func receivedPing() {
         let hasStreams = sessionIfOpen?.streams.isEmpty == false
-        if !pingPolicy.accept(at: .now(), hasStreams: hasStreams) {
+        if !pingPolicy.accept(at: now, hasStreams: hasStreams) {
             reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_pings", "client sent pings too often")
         }
     }
 
     override func receivedReset() {
-        if !resets.take(at: .now()) {
+        if !resets.take(at: now) {
             reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_resets", "client reset streams too often")
         }
     }
@@ -116,7 +115,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private func endExpiredCalls() {
         timerDeadline = .distantFuture
         guard let session = sessionIfOpen else { return }
-        let now = NIODeadline.now()
+        let now = now
         var next = NIODeadline.distantFuture
         for case let stream as ServerStream in session.streams where !stream.isFinished {
             guard let deadline = stream.deadline else { continue }
@@ -153,8 +152,4 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if hasSaidFarewell { closeAfterFlush() }
     }
 
-    /// Closes the connection whatever is running on it.
-    func abandon() {
-        context?.close(promise: nil)
-    }
 }

@@ -75,10 +75,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         metadata = head.takeMetadata()
         encoding = head.encoding
         connection.lastEntry = entry
-        if connection.server.observer.callFinished != nil { started = .now() }
+        if connection.server.observer.callFinished != nil { started = connection.now }
         connection.server.observer.callStarted?(entry.path)
         if let timeout = head.timeout {
-            let limit = NIODeadline.now() + .nanoseconds(min(timeout, Self.longestTimeout))
+            let limit = connection.now + .nanoseconds(min(timeout, Self.longestTimeout))
             deadline = limit
             connection.watchDeadline(limit)
         }
@@ -379,7 +379,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
 
     private func report(_ code: Status.Code) {
         guard let entry, let finished = connection.server.observer.callFinished else { return }
-        let duration = started.map { NIODeadline.now() - $0 } ?? .zero
+        let duration = started.map { connection.now - $0 } ?? .zero
         finished(CallSummary(path: entry.path, code: code, traffic: traffic, duration: duration))
     }
 
