@@ -55,23 +55,24 @@ final class MemoryFileNode {
     }
 
     /// Keeps what is durable and some of what is pending. Lengths are kept up to some point in their order, as a
-    /// journalling file system does; each write is kept, dropped or kept in some of its sectors.
+    /// journalling file system does. Each write is kept, dropped or kept in some of its sectors; a sector that one
+    /// write left on the disk holds the earlier writes to it too, for a disk writes sectors whole.
     func crash(_ choice: inout CrashChoice) {
         let lengths = pending.reduce(0) { if case .length = $1 { $0 + 1 } else { $0 } }
-        var lengthsLeft = choice.below(lengths + 1)
-        for change in pending {
+        let keptLengths = choice.below(lengths + 1)
+        var survivors: [Change] = []
+        var keptSectors: Set<Int> = []
+        var lengthsBefore = lengths
+        for change in pending.reversed() {
             switch change {
             case .length:
-                if lengthsLeft > 0 { apply(change) }
-                lengthsLeft -= 1
+                lengthsBefore -= 1
+                if lengthsBefore < keptLengths { survivors.append(change) }
             case .write(let offset, let bytes):
-                switch choice.below(3) {
-                case 0: break
-                case 1: apply(change)
-                default: tear(offset, bytes, &choice)
-                }
+                survivors += keptParts(offset, bytes, &keptSectors, &choice)
             }
         }
+        for change in survivors.reversed() { apply(change) }
         pending = []
         lockOwner = nil
         // Mappings of before the crash keep the old content; whoever opens the file anew gets this one.
@@ -81,15 +82,25 @@ final class MemoryFileNode {
         size = durableSize
     }
 
-    private func tear(_ offset: Int, _ bytes: [UInt8], _ choice: inout CrashChoice) {
+    /// The sectors of a write that survive; `keptSectors` are those that hold a later write.
+    private func keptParts(
+        _ offset: Int, _ bytes: [UInt8], _ keptSectors: inout Set<Int>, _ choice: inout CrashChoice
+    ) -> [Change] {
+        enum Fate: Int { case dropped, kept, torn }
+        let fate = Fate(rawValue: choice.below(3))
+        var parts: [Change] = []
         var position = 0
         while position < bytes.count {
-            let end = min(bytes.count, position + Self.sectorSize - (offset + position) % Self.sectorSize)
-            if choice.below(2) == 0 {
-                apply(.write(offset: offset + position, bytes: Array(bytes[position..<end])))
+            let sector = (offset + position) / Self.sectorSize
+            let end = min(bytes.count, (sector + 1) * Self.sectorSize - offset)
+            let isKept = fate == .kept || (fate == .torn && choice.below(2) == 0)
+            if isKept || keptSectors.contains(sector) {
+                keptSectors.insert(sector)
+                parts.append(.write(offset: offset + position, bytes: Array(bytes[position..<end])))
             }
             position = end
         }
+        return parts
     }
 }
 
@@ -163,6 +174,7 @@ final class MemoryFile: DiskFile, @unchecked Sendable {
     private let epoch: Int
     private let isWritable: Bool
     private let isOpen = Atomic(true)
+    private let askedForLock = Atomic(false)
     /// How long a waiter for a lock sleeps between two tries, in microseconds.
     private static let lockPollInterval: UInt32 = 200
 
@@ -237,6 +249,7 @@ final class MemoryFile: DiskFile, @unchecked Sendable {
     }
 
     func lock(wait: Bool) throws(DiskError) -> Bool {
+        askedForLock.store(true, ordering: .relaxed)
         while true {
             let taken = try perform("lock") { node, _ in
                 if node.lockOwner == nil { node.lockOwner = ObjectIdentifier(self) }
@@ -255,7 +268,8 @@ final class MemoryFile: DiskFile, @unchecked Sendable {
     }
 
     func close() {
-        guard isOpen.exchange(false, ordering: .relaxed) else { return }
+        // A file that never asked for the lock has none to give back, and may be closed while the disk is busy.
+        guard isOpen.exchange(false, ordering: .relaxed), askedForLock.load(ordering: .relaxed) else { return }
         disk.withWorld { _ in
             if node.lockOwner == ObjectIdentifier(self) { node.lockOwner = nil }
         }

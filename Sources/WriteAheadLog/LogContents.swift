@@ -61,7 +61,7 @@ struct LogCollector {
         guard entry.index > start.index else { return }
         let place = entry.index - start.index - 1
         guard place <= UInt64(contents.entries.count) else {
-            let expected = start.index + UInt64(contents.entries.count) + 1
+            let expected = start.index &+ UInt64(contents.entries.count) &+ 1
             throw .corrupt(
                 file: path, offset: record.offset, .entryGap(expected: expected, found: entry.index))
         }

@@ -3,16 +3,19 @@ import RaftMessages
 import WireFormat
 
 extension WriteAheadLog {
-    /// Whether `directory` holds a log.
-    public static func exists(disk: any Disk, directory: String) -> Bool {
-        guard let segments = try? LogDirectory(disk: disk, path: directory).segments() else { return false }
+    /// Whether `directory` holds a log. One that cannot be listed counts as one: opening it then reports why, whereas
+    /// nothing must be created in its place.
+    public static func exists(disk: any Disk, directory path: String) -> Bool {
+        guard disk.exists(path) else { return false }
+        guard let segments = try? LogDirectory(disk: disk, path: path).segments() else { return true }
         return !segments.isEmpty
     }
 
-    /// Creates a log whose segments begin with `metadata`. It is built beside and renamed, so a crash leaves a whole
-    /// log or none.
+    /// Creates a log whose segments begin with `metadata`, holding `entries` and `hardState`. It is built beside and
+    /// renamed, so a crash leaves a whole log or none.
     public static func create(
-        disk: any Disk, directory path: String, metadata: [UInt8], options: Options = Options()
+        disk: any Disk, directory path: String, metadata: [UInt8], entries: [Entry] = [],
+        hardState: HardState = HardState(), options: Options = Options()
     ) throws(WALError) -> WriteAheadLog {
         if exists(disk: disk, directory: path) { throw .alreadyExists(directory: path) }
         let building = LogDirectory(disk: disk, path: "\(path).tmp")
@@ -21,6 +24,8 @@ extension WriteAheadLog {
         encoder.appendChecksum()
         encoder.append(.metadata, metadata)
         encoder.append(.snapshot, WALSnapshot().encoded())
+        for entry in entries { encoder.append(entry) }
+        if !hardState.isEmpty { encoder.append(.state, hardState.encoded()) }
         let head = encoder.bytes
         let file = try onDisk { () throws(DiskError) in
             if disk.exists(building.path) { try disk.remove(building.path) }
@@ -36,7 +41,7 @@ extension WriteAheadLog {
         }
         try onDisk { () throws(DiskError) in
             try disk.synchronizeDirectory(building.path)
-            if disk.exists(path) { try disk.remove(path) }
+            // This replaces an empty directory. etcd removes one that holds other files; here it is refused.
             try disk.rename(building.path, to: path)
             try disk.synchronizeDirectory(parent(of: path))
         }
@@ -44,7 +49,7 @@ extension WriteAheadLog {
         let segment = Segment(name: name, path: final.path(of: name), file: file)
         return WriteAheadLog(
             directory: final, options: options, segments: [segment], offset: head.count, crc: encoder.crc,
-            metadata: metadata, hardState: HardState(), lastIndex: 0)
+            metadata: metadata, hardState: hardState, lastIndex: entries.last?.index ?? 0)
     }
 
     /// Opens the log for appending, and reads what it holds behind `start`. The log must have a record of `start`.

@@ -27,7 +27,7 @@ final class RecordReader {
     /// damage and must not be mistaken for a write cut short.
     private static let largestRecord = 512 << 20
 
-    private var segments: [SegmentWindow]
+    private let segments: [SegmentWindow]
     private var current = 0
     /// The end of the last good record in the current segment.
     private(set) var offset = 0
@@ -51,6 +51,7 @@ final class RecordReader {
         while true {
             guard let length = try header() else {
                 if isLastSegment { return nil }
+                segments[current].release()
                 current += 1
                 offset = 0
                 continue

@@ -10,10 +10,11 @@ struct SegmentName: Equatable {
         self.firstIndex = firstIndex
     }
 
-    /// The name that `text` spells, or nil when it is not a segment's.
+    /// The name that `text` spells, or nil when it is not a segment's. A log never comes to the last sequence number,
+    /// which has no successor.
     init?(_ text: String) {
         guard text.hasSuffix(Self.suffix) else { return nil }
-        guard let pair = HexPair.parse(text.dropLast(Self.suffix.count)) else { return nil }
+        guard let pair = HexPair.parse(text.dropLast(Self.suffix.count)), pair.0 < .max else { return nil }
         self.init(sequence: pair.0, firstIndex: pair.1)
     }
 

@@ -8,7 +8,7 @@ final class SegmentWindow {
     let path: String
     let size: Int
     private let file: any DiskFile
-    private var buffer: UnsafeMutableRawBufferPointer
+    private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     /// The part of the file that the buffer holds.
     private var held = 0..<0
 
@@ -16,10 +16,16 @@ final class SegmentWindow {
         self.file = file
         self.path = path
         size = try onDisk { () throws(DiskError) in try file.size() }
-        buffer = .allocate(byteCount: Self.usualSize, alignment: 16)
     }
 
     deinit { buffer.deallocate() }
+
+    /// Gives the window's memory back; a later read makes a new one.
+    func release() {
+        buffer.deallocate()
+        buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        held = 0..<0
+    }
 
     /// The `count` bytes from `offset` on, valid until the next call; fewer at the end of the file.
     func bytes(at offset: Int, count: Int) throws(WALError) -> UnsafeRawBufferPointer {

@@ -44,6 +44,9 @@ public final class WriteAheadLog: @unchecked Sendable {
     /// The index of the last entry or snapshot that was appended.
     public private(set) var lastIndex: UInt64
 
+    /// The segment that is appended to, as a path; it changes when the log moves to a new segment. Empty when closed.
+    public var tailPath: String { segments.last?.path ?? "" }
+
     let directory: LogDirectory
     let options: Options
     let shared: Mutex<Shared>
@@ -183,7 +186,7 @@ public final class WriteAheadLog: @unchecked Sendable {
         encoder.clear()
         try synchronize(next.file)
 
-        let name = SegmentName(sequence: last.name.sequence + 1, firstIndex: lastIndex + 1)
+        let name = SegmentName(sequence: last.name.sequence + 1, firstIndex: lastIndex &+ 1)
         let path = directory.path(of: name)
         try decisively { () throws(DiskError) in
             try directory.disk.rename(next.path, to: path)
