@@ -130,15 +130,18 @@ extension ConfigurationChangeTransition {
     }
 }
 
-private func logText(_ bytes: [UInt8]) -> String { "[" + bytes.map { "\($0)" }.joined(separator: " ") + "]" }
-
+/// The change in protobuf's text form, as etcd's logs have it.
 extension ConfigurationChange {
-    fileprivate var logText: String { "{\(type.name) \(nodeID) \(Raft.logText(context)) \(id)}" }
+    fileprivate var logText: String {
+        (id == 0 ? "" : "id:\(id) ") + "type:\(type.name) node_id:\(nodeID) "
+            + (context.isEmpty ? "" : "context:\"\(String(decoding: context, as: UTF8.self))\" ")
+    }
 }
 
 extension ConfigurationChangeV2 {
     fileprivate var logText: String {
-        let steps = changes.map { "{\($0.type.name) \($0.nodeID)}" }.joined(separator: " ")
-        return "{\(transition.name) [\(steps)] \(Raft.logText(context))}"
+        let steps = changes.map { "changes:<type:\($0.type.name) node_id:\($0.nodeID) > " }.joined()
+        return "transition:\(transition.name) " + steps
+            + (context.isEmpty ? "" : "context:\"\(String(decoding: context, as: UTF8.self))\" ")
     }
 }
