@@ -25,7 +25,7 @@ extension WriteAheadLog {
         encoder.append(.metadata, metadata)
         encoder.append(.snapshot, WALSnapshot().encoded())
         for entry in entries { encoder.append(entry) }
-        if !hardState.isEmpty { encoder.append(.state, hardState.encoded()) }
+        if !hardState.isEmpty { encoder.append(hardState) }
         let head = encoder.bytes
         let file = try onDisk { () throws(DiskError) in
             if disk.exists(building.path) { try disk.remove(building.path) }

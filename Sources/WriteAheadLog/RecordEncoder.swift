@@ -32,7 +32,7 @@ enum Frame {
 
 /// Lays records out in one reused buffer, in framed form and with the rolling checksum.
 ///
-/// Entries are the hot path: they are laid out straight into the buffer, without an intermediate message.
+/// Entries and states are the hot path: they are laid out straight into the buffer, without an intermediate message.
 struct RecordEncoder: ~Copyable {
     /// Room for a usual batch from the start.
     private static let initialCapacity = 1 << 16
@@ -90,6 +90,15 @@ struct RecordEncoder: ~Copyable {
             entry.data.withUnsafeBytes {
                 UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: $0)
             }
+        }
+    }
+
+    /// Lays out the record of `state`.
+    mutating func append(_ state: HardState) {
+        append(.state, dataSize: state.encodedSize) { target in
+            var position = Self.put(field: 1, state.term, target, 0)
+            position = Self.put(field: 2, state.vote, target, position)
+            _ = Self.put(field: 3, state.commit, target, position)
         }
     }
 

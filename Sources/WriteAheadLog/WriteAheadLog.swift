@@ -85,7 +85,7 @@ public final class WriteAheadLog: @unchecked Sendable {
             encoder.append(entry)
             if encoder.count >= Self.largestWrite { try flush() }
         }
-        if !state.isEmpty { encoder.append(.state, state.encoded()) }
+        if !state.isEmpty { encoder.append(state) }
         try flush()
         if let last = entries.last { lastIndex = last.index }
         if !state.isEmpty { hardState = state }
@@ -179,7 +179,7 @@ public final class WriteAheadLog: @unchecked Sendable {
 
         encoder.appendChecksum()
         encoder.append(.metadata, metadata)
-        if !hardState.isEmpty { encoder.append(.state, hardState.encoded()) }
+        if !hardState.isEmpty { encoder.append(hardState) }
         let head = encoder.bytes
         let size = head.count
         try decisively { () throws(DiskError) in try next.file.write(head, at: 0) }
