@@ -30,11 +30,11 @@ struct IntervalTree {
     }
 
     /// The node of a range; a new one, with `value`, when the range is not in the tree.
-    mutating func insert(start: [UInt8], end: [UInt8]?, value: Int32) -> (node: Int32, isNew: Bool) {
+    mutating func insert(start: [UInt8], end: [UInt8]?, value: Int32) -> Int32 {
         var found: Int32 = -1
         var isNew = false
         root = insert(below: root, start, end, value, &found, &isNew)
-        return (found, isNew)
+        return found
     }
 
     /// Takes a range out of the tree.
@@ -48,12 +48,12 @@ struct IntervalTree {
     }
 
     private func collect(_ node: Int32, _ key: [UInt8], _ values: inout [Int32]) {
-        let row = nodes[Int(node)]
-        guard isBefore(key, end: nodes[Int(row.furthest)].end) else { return }
-        if row.left >= 0 { collect(row.left, key, &values) }
-        guard compareBytes(row.start, key) <= 0 else { return }
-        if isBefore(key, end: row.end) { values.append(row.value) }
-        if row.right >= 0 { collect(row.right, key, &values) }
+        let index = Int(node)
+        guard isBefore(key, end: nodes[Int(nodes[index].furthest)].end) else { return }
+        if nodes[index].left >= 0 { collect(nodes[index].left, key, &values) }
+        guard compareBytes(nodes[index].start, key) <= 0 else { return }
+        if isBefore(key, end: nodes[index].end) { values.append(nodes[index].value) }
+        if nodes[index].right >= 0 { collect(nodes[index].right, key, &values) }
     }
 
     private func isBefore(_ key: [UInt8], end: [UInt8]?) -> Bool {
