@@ -8,8 +8,8 @@ public struct TxnDecodingLimits: Sendable {
     /// The deepest nesting of transactions accepted by default. Clients nest one or two deep; 64 leaves room and keeps
     /// the decoder's stack small.
     public static let defaultDepth = 64
-    /// The comparisons and operations accepted by default, nested ones included: eight megabytes at most, and many
-    /// times the 128 per list that `--max-txn-ops` allows by default.
+    /// The comparisons and operations accepted by default, nested ones included: eight megabytes of elements, and some
+    /// twenty of keys and values of a byte each; and many times the 128 per list that `--max-txn-ops` allows by default.
     public static let defaultElements = 100_000
 
     /// How deep transactions may nest; 0 allows none inside the outermost.

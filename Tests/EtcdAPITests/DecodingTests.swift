@@ -83,8 +83,8 @@ import WireFormat
         }
     }
 
-    /// The largest body that a server accepts, made of nothing but empty operations, is refused early, and what is
-    /// built until then fits in the bound that ``TxnDecodingLimits/defaultElements`` states.
+    /// A body larger than any that a server accepts, made of nothing but empty operations, is refused early, and the
+    /// elements built until then fit in the bound that ``TxnDecodingLimits/defaultElements`` states.
     @Test func aBodyOfEmptyOperationsIsRefusedWithinTheMemoryBound() {
         let body = [[UInt8]](repeating: [0x12, 0x00], count: 1 << 20).flatMap { $0 }
         #expect { try TxnRequest(bytes: body) } throws: {
