@@ -203,4 +203,44 @@ import Testing
         #expect(seen.status == Status(.internal, "unexpected EOF"))
         #expect(handlers.value.first?.events == [.cancelled(.refused(Status(.internal, "unexpected EOF")))])
     }
+
+    /// Handlers hold their call and calls their handler; the end of a call must break that circle.
+    @Test(arguments: ["finish", "abort", "cancel", "close", "refuse"]) func endedCallsAreLetGo(how: String) throws {
+        let handlers = Box<[RecordingHandler]>([])
+        let wire = try makeWire(handlers)
+        let client = wire.client.stream("/t.T/Stream") { _ in RecordingClientHandler() }
+        client.send([1])
+        try wire.run()
+        weak let handler = handlers.value.first
+        weak let stream = handlers.value.first?.call.stream
+        weak let clientStream = client.stream
+        switch how {
+        case "finish": handler?.call.finish()
+        case "abort": handler?.call.abort(Status(.aborted))
+        case "cancel": client.cancel()
+        case "close": wire.serverChannel.close(promise: nil)
+        default:
+            client.stream.outbound.append(raw: [9, 9, 9, 9, 9])
+            client.halfClose()
+        }
+        handlers.value = []
+        try wire.run()
+        #expect(handler == nil)
+        #expect(stream == nil)
+        #expect(clientStream?.session == nil || how == "close")
+    }
+
+    @Test func closedConnectionsAreLetGo() throws {
+        let wire = try makeWire(Box([]))
+        wire.client.unary("/t.T/Echo", [1], timeout: .seconds(5)) { _ in }
+        try wire.run()
+        weak let connection = wire.serverConnection
+        weak let session = wire.serverConnection?.sessionIfOpen
+        #expect(connection != nil)
+        wire.serverChannel.close(promise: nil)
+        try wire.run()
+        wire.loop.advanceTime(by: .hours(3))
+        #expect(connection == nil)
+        #expect(session == nil)
+    }
 }
