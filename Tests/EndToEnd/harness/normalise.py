@@ -25,6 +25,7 @@ _SUBSTITUTIONS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r'"dbSize(InUse)?":\d+'), r'"dbSize\1":N'),
     (re.compile(r'^"DBSize(InUse)?" : \d+', re.M), r'"DBSize\1" : N'),
     (re.compile(r'"size":"[0-9.]+ [kMG]?B"'), '"size":N'),
+    (re.compile(r"^(127.0.0.1:PPPPP, [0-9a-f]{16}, )[^,]+, [^,]+(, \w+, \w+, \d+), \d+, \d+,", re.M), r"\1V, SIZE\2, N, N,"),
     # Seconds left of a lease: the second in which the question falls.
     (re.compile(r"remaining\(\d+s\)"), "remaining(Ts)"),
     (re.compile(r'"ttl":\d+'), '"ttl":T'),

@@ -1,0 +1,34 @@
+# make run     builds the server and starts a member on 127.0.0.1:2379 with its data in ./default.etcd
+# make test    all that CI does
+# make bench   genuine etcd and ours under the same load
+SWIFT ?= swift
+# More flags for the member, as in: make run FLAGS="--data-dir /tmp/data"
+FLAGS ?=
+
+.PHONY: build run test bench lint format clean
+
+build:
+	@Scripts/setup run
+	@echo "building the release (the first time takes minutes) …"
+	@$(SWIFT) build -c release --product etcd
+
+run: build
+	@exec .build/release/etcd $(FLAGS)
+
+test:
+	@Scripts/test
+
+bench:
+	@Scripts/setup bench
+	$(SWIFT) build -c release
+	Benchmarks/grpc
+	Benchmarks/run
+
+lint:
+	@Scripts/lint
+
+format:
+	@Scripts/lint --fix
+
+clean:
+	rm -rf .build
