@@ -48,6 +48,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     // MARK: What the two sides add
 
     func openedStream(_ id: Int32) -> HTTP2Stream { HTTP2Stream() }
+    func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {}
     func receivedPing() {}
     func receivedReset() {}
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer) {}
@@ -168,7 +169,8 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     // MARK: Keepalive
 
     private func scheduleKeepalive(in amount: TimeAmount) {
-        keepaliveTimer = loop.eventLoop.scheduleTask(in: amount) { [weak self] in self?.checkKeepalive() }
+        // Held until the connection closes, which cancels it; a weak reference would slow every other one down.
+        keepaliveTimer = loop.eventLoop.scheduleTask(in: amount) { self.checkKeepalive() }
     }
 
     private func checkKeepalive() {

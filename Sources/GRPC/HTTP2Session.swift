@@ -5,6 +5,8 @@ import CNGHTTP2
 protocol HTTP2SessionDelegate: AnyObject {
     /// The peer opens a stream. Only servers are asked.
     func openedStream(_ id: Int32) -> HTTP2Stream
+    /// A field of the block that opens a stream arrived. Only servers are told; no other block comes in between.
+    func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
     /// A ping of the peer arrived; the session has answered it.
     func receivedPing()
     /// The answer to a ping of ours arrived.
@@ -37,7 +39,7 @@ final class HTTP2Session {
     private var raw: OpaquePointer?
     /// The connection, which owns the session and alone feeds and pulls it, so that it is there whenever it is told.
     private unowned(unsafe) let delegate: any HTTP2SessionDelegate
-    private(set) var streams: [HTTP2Stream] = []
+    @exclusivity(unchecked) private(set) var streams: [HTTP2Stream] = []
     /// Streams whose queue fell under the low-water mark since the last look.
     private var drainedStreams: [HTTP2Stream] = []
     /// The queue length under which a producer that waits is told to go on.
@@ -45,6 +47,8 @@ final class HTTP2Session {
 
     /// The stream whose header block is arriving; blocks never interleave.
     private var headerStream: HTTP2Stream?
+    /// Whether that block opens its stream, on the server's side.
+    private var isRequestBlock = false
     private var headerListSize = 0
     private let maximumHeaderList: Int
     /// Bytes that nghttp2 gave and that did not fit the last buffer.
@@ -318,54 +322,60 @@ extension HTTP2Session {
         var callbacks: OpaquePointer?
         nghttp2_session_callbacks_new(&callbacks)
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
-            guard let session = HTTP2Session.from(user), let frame else { return 0 }
-            session.beganHeaders(frame)
-            return 0
+            with(user) { session in
+                if let frame { session.beganHeaders(frame) }
+                return 0
+            }
         }
         nghttp2_session_callbacks_set_on_header_callback(callbacks) {
             _, _, name, nameLength, value, valueLength, _, user in
-            guard let session = HTTP2Session.from(user) else { return 0 }
-            return session.header(
-                UnsafeRawBufferPointer(start: name, count: nameLength),
-                UnsafeRawBufferPointer(start: value, count: valueLength))
+            with(user) { session in
+                session.header(
+                    UnsafeRawBufferPointer(start: name, count: nameLength),
+                    UnsafeRawBufferPointer(start: value, count: valueLength))
+                return 0
+            }
         }
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
-            guard let session = HTTP2Session.from(user), let frame else { return 0 }
-            session.receivedFrame(frame)
-            return 0
+            with(user) { session in
+                if let frame { session.receivedFrame(frame) }
+                return 0
+            }
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { raw, _, id, bytes, count, user in
-            guard let session = HTTP2Session.from(user) else { return 0 }
-            session.consumeConnection(count)
-            session.stream(raw, id)?.received(UnsafeRawBufferPointer(start: bytes, count: count))
-            return 0
+            with(user) { session in
+                session.consumeConnection(count)
+                session.stream(raw, id)?.received(UnsafeRawBufferPointer(start: bytes, count: count))
+                return 0
+            }
         }
-        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { raw, frame, user in
-            guard let session = HTTP2Session.from(user), let frame else { return 0 }
-            session.sentFrame(frame)
-            return 0
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
+            with(user) { session in
+                if let frame { session.sentFrame(frame) }
+                return 0
+            }
         }
         nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { raw, frame, _, user in
-            guard let session = HTTP2Session.from(user), let frame else { return 0 }
-            let head = HTTP2Session.header(of: frame)
-            // A head that cannot be sent, such as one beyond nghttp2's 64 KiB, must not leave the peer waiting.
-            guard nghttp2_session_check_server_session(raw) != 0 else { return 0 }
-            if UInt32(head.type) == NGHTTP2_HEADERS.rawValue, let stream = session.stream(raw, head.stream_id) {
-                session.reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
+            with(user) { session in
+                if let frame { session.couldNotSend(frame) }
+                return 0
             }
-            return 0
         }
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { raw, id, code, user in
-            guard let session = HTTP2Session.from(user), let stream = session.stream(raw, id) else { return 0 }
-            session.closed(stream, code)
-            return 0
+            with(user) { session in
+                if let stream = session.stream(raw, id) { session.closed(stream, code) }
+                return 0
+            }
         }
         nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, _, header, count, source, user in
-            guard let session = HTTP2Session.from(user), let pointer = source?.pointee.ptr, let header else {
-                return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+            with(user) { session in
+                guard let pointer = source?.pointee.ptr, let header else {
+                    return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+                }
+                return Unmanaged<HTTP2Stream>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
+                    session.sendData($0, header, count)
+                }
             }
-            let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-            return session.sendData(stream, header, count)
         }
         return callbacks
     }()
@@ -373,21 +383,30 @@ extension HTTP2Session {
     /// Says how much of a stream's queue the next DATA frame takes, and whether it is the last.
     private static let readData: nghttp2_data_source_read_callback = { _, _, _, length, flags, source, _ in
         guard let pointer = source?.pointee.ptr, let flags else { return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
-        let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+        return Unmanaged<HTTP2Stream>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
+            prepareData($0, length, &flags.pointee)
+        }
+    }
+
+    private static func prepareData(_ stream: HTTP2Stream, _ length: Int, _ flags: inout UInt32) -> Int {
         if stream.hasEnded { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
         let pending = stream.outbound.pendingBytes
         if pending == 0, !stream.isEnding { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-        flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
+        flags |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
         if stream.isEnding, pending <= length {
-            flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-            if stream.submitTrailers() { flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue }
+            flags |= NGHTTP2_DATA_FLAG_EOF.rawValue
+            if stream.submitTrailers() { flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue }
             stream.hasEnded = true
         }
         return min(pending, length)
     }
 
-    private static func from(_ user: UnsafeMutableRawPointer?) -> HTTP2Session? {
-        user.map { Unmanaged<HTTP2Session>.fromOpaque($0).takeUnretainedValue() }
+    /// Calls `body` with the session that nghttp2 was given. The connection holds the session while nghttp2 runs, so
+    /// that no callback, of which a request has about twenty, need count references to it.
+    @inline(__always)
+    private static func with(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Int32) -> Int32 {
+        guard let user else { return 0 }
+        return Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef { body($0) }
     }
 
     private func stream(_ raw: OpaquePointer?, _ id: Int32) -> HTTP2Stream? {
@@ -403,12 +422,14 @@ extension HTTP2Session {
     private func beganHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
         let head = Self.header(of: frame)
         headerListSize = 0
+        isRequestBlock = false
         if let known = stream(raw, head.stream_id) {
             headerStream = known
             return
         }
         headerStream = nil
         guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+        isRequestBlock = true
         let stream = delegate.openedStream(head.stream_id)
         stream.id = head.stream_id
         attach(stream)
@@ -416,17 +437,20 @@ extension HTTP2Session {
         nghttp2_session_set_stream_user_data(raw, head.stream_id, Unmanaged.passUnretained(stream).toOpaque())
     }
 
-    private func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Int32 {
-        guard let stream = headerStream else { return 0 }
+    private func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        guard let stream = headerStream else { return }
         let overhead = 32  // What HTTP/2 adds to each field when it counts a list.
         headerListSize += name.count + value.count + overhead
         guard headerListSize <= maximumHeaderList else {
             reset(stream, code: NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
             headerStream = nil
-            return 0
+            return
         }
-        stream.receivedHeader(name: name, value: value)
-        return 0
+        if isRequestBlock {
+            delegate.receivedRequestHeader(name: name, value: value)
+        } else {
+            stream.receivedHeader(name: name, value: value)
+        }
     }
 
     private func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -456,6 +480,15 @@ extension HTTP2Session {
                 debug: UnsafeRawBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len))
         default: break
         }
+    }
+
+    /// A head that cannot be sent, such as one beyond nghttp2's 64 KiB, must not leave a client waiting.
+    private func couldNotSend(_ frame: UnsafePointer<nghttp2_frame>) {
+        let head = Self.header(of: frame)
+        guard nghttp2_session_check_server_session(raw) != 0, UInt32(head.type) == NGHTTP2_HEADERS.rawValue,
+            let stream = stream(raw, head.stream_id)
+        else { return }
+        reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
     }
 
     private func sentFrame(_ frame: UnsafePointer<nghttp2_frame>) {

@@ -11,7 +11,8 @@ class HTTP2Stream: @unchecked Sendable {
     final var slot = -1
     /// The session, until the stream is closed.
     final var session: HTTP2Session?
-    final var outbound = OutboundQueue()
+    /// Only ever used for one step at a time, which the run-time check would cost more than.
+    @exclusivity(unchecked) final var outbound = OutboundQueue()
     /// No more is added to `outbound`.
     final var isEnding = false
     /// The last DATA frame, or the trailers, went out.
@@ -25,7 +26,7 @@ class HTTP2Stream: @unchecked Sendable {
 
     /// The last byte of an ending stream was taken. Returns whether trailers follow, which are then submitted.
     func submitTrailers() -> Bool { false }
-    /// A field of a header block arrived.
+    /// A field of a header block arrived that does not open the stream.
     func receivedHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {}
     /// A header block is whole.
     func receivedHeaders(endStream: Bool) {}

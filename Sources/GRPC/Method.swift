@@ -48,8 +48,7 @@ struct MethodTable: Sendable {
         }
 
         func matches(_ path: UnsafeRawBufferPointer) -> Bool {
-            guard path.count == bytes.count else { return false }
-            return bytes.withUnsafeBytes { path.elementsEqual($0) }
+            bytes.withUnsafeBytes { path.hasSameBytes(as: $0) }
         }
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 
 /// The head of a request while its fields arrive. A connection has one and uses it again for every request: header
@@ -42,28 +43,23 @@ struct RequestHead {
         fieldCount = 0
     }
 
-    /// Takes one field. `lastEntry` is the method of the connection's last request, which is often that of the next.
-    mutating func add(
-        _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, methods: MethodTable,
-        lastEntry: MethodTable.Entry?
-    ) {
+    /// Keeps the path of a request that no method has.
+    mutating func setPath(_ value: UnsafeRawBufferPointer) {
+        path.removeAll(keepingCapacity: true)
+        path.append(contentsOf: value)
+    }
+
+    /// Takes one field other than the path.
+    mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         switch name.count {
         case 2 where name.is("te"): return
-        case 5 where name.is(":path"):
-            if let lastEntry, lastEntry.matches(value) {
-                entry = lastEntry
-            } else {
-                entry = methods.find(value)
-            }
-            if entry == nil { path.append(contentsOf: value) }
-            return
         case 7 where name.is(":method"):
             isPost = value.is("POST")
             if !isPost { method.append(contentsOf: value) }
             return
         case 7 where name.is(":scheme"): return
         case 12 where name.is("content-type"): readContentType(value)
-        case 12... where name.starts(with: "grpc-".utf8):
+        case 12... where name.hasPrefix("grpc-"):
             if addGRPC(name, value) { return }
         default: break
         }
@@ -109,7 +105,9 @@ struct RequestHead {
 
     /// The metadata of the request whose fields were taken.
     mutating func takeMetadata() -> Metadata {
-        if lastMetadata.storage != fields { lastMetadata = Metadata(storage: fields, count: fieldCount) }
+        if !lastMetadata.storage.hasSameBytes(as: fields) {
+            lastMetadata = Metadata(storage: fields, count: fieldCount)
+        }
         return lastMetadata
     }
 }
@@ -117,7 +115,27 @@ struct RequestHead {
 extension UnsafeRawBufferPointer {
     /// Whether the bytes are those of `text`.
     func `is`(_ text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && elementsEqual(text.utf8Bytes)
+        count == text.utf8CodeUnitCount && hasPrefix(text)
+    }
+
+    /// Whether the first bytes are those of `text`.
+    func hasPrefix(_ text: StaticString) -> Bool {
+        guard count >= text.utf8CodeUnitCount, let baseAddress else { return text.utf8CodeUnitCount == 0 }
+        return memcmp(baseAddress, text.utf8Start, text.utf8CodeUnitCount) == 0
+    }
+
+    /// Whether the bytes are those of `other`.
+    func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        guard let baseAddress, let base = other.baseAddress else { return true }
+        return memcmp(baseAddress, base, count) == 0
+    }
+}
+
+extension [UInt8] {
+    /// Whether the bytes are those of `other`.
+    func hasSameBytes(as other: [UInt8]) -> Bool {
+        withUnsafeBytes { bytes in other.withUnsafeBytes { bytes.hasSameBytes(as: $0) } }
     }
 }
 

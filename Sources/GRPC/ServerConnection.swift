@@ -6,11 +6,15 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let server: Server
     let peer: String
     /// The head of the request whose fields are arriving.
-    var head = RequestHead()
+    @exclusivity(unchecked) var head = RequestHead()
     /// The method of the last request.
-    var lastEntry: MethodTable.Entry?
+    private var lastEntry: MethodTable.Entry?
+    /// The server's limit, at hand for every request.
+    let maximumMessageSize: Int
+    /// Whether anyone wants to hear of calls.
+    let isObserved: Bool
 
-    private var pingPolicy: PingPolicy
+    @exclusivity(unchecked) private var pingPolicy: PingPolicy
     private var resets: TokenBucket
     private var isDraining = false
     private var hasSaidFarewell = false
@@ -27,6 +31,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         self.server = server
         self.peer = peer
         let configuration = server.configuration
+        maximumMessageSize = configuration.maximumMessageSize
+        isObserved = server.observer.callStarted != nil || server.observer.callFinished != nil
         pingPolicy = PingPolicy(
             minimumInterval: configuration.minimumPingInterval,
             permitsWithoutStream: configuration.permitsPingWithoutStream)
@@ -54,8 +60,19 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         return ServerStream(connection: self)
     }
 
-    func addHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        head.add(name, value, methods: server.methods, lastEntry: lastEntry)
+    override func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        if name.is(":path") { findMethod(value) } else { head.add(name, value) }
+    }
+
+    /// Clients repeat themselves, so the method of the last request is the first guess.
+    private func findMethod(_ path: UnsafeRawBufferPointer) {
+        if let lastEntry, lastEntry.matches(path) {
+            head.entry = lastEntry
+        } else {
+            lastEntry = server.methods.find(path)
+            head.entry = lastEntry
+        }
+        if head.entry == nil { head.setPath(path) }
     }
 
     override func sentHeadersOrData() { pingPolicy.sentHeadersOrData() }
@@ -109,7 +126,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         guard deadline < timerDeadline else { return }
         deadlineTimer?.cancel()
         timerDeadline = deadline
-        deadlineTimer = loop.eventLoop.scheduleTask(deadline: deadline) { [weak self] in self?.endExpiredCalls() }
+        deadlineTimer = loop.eventLoop.scheduleTask(deadline: deadline) { self.endExpiredCalls() }
     }
 
     private func endExpiredCalls() {

@@ -5,10 +5,7 @@ import NIOCore
 /// stream's state and what `UnaryCall` and `StreamCall` refer to, so that a call costs one object.
 final class ServerStream: HTTP2Stream, @unchecked Sendable {
     private enum Kind {
-        case undecided
-        case unary(@Sendable (UnaryCall, [UInt8]) -> Void)
-        case streaming(any StreamHandler)
-        case http
+        case undecided, unary, streaming, http
     }
 
     /// Ten years: far beyond any call, and far from the end of the clock's range.
@@ -25,8 +22,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     var onCancel: ((CancelReason) -> Void)?
 
     private var kind = Kind.undecided
+    /// What a streaming call's requests go to, until the call is over.
+    private var handler: (any StreamHandler)?
     private var encoding = RequestHead.Encoding.identity
-    private var reader = MessageReader()
+    @exclusivity(unchecked) private var reader = MessageReader()
     /// What the connection's account of unfinished requests holds for this one.
     private var reservedBytes = 0
     private var hasSentHead = false
@@ -50,14 +49,9 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
 
     // MARK: What arrives
 
-    override func receivedHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        guard case .undecided = kind, !isFinished else { return }
-        connection.addHeader(name, value)
-    }
-
     override func receivedHeaders(endStream: Bool) {
         // A second block is the request's trailers, which gRPC does not use.
-        guard case .undecided = kind, !isFinished else { return }
+        guard kind == .undecided, !isFinished else { return }
         begin(&connection.head)
     }
 
@@ -74,9 +68,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         guard let entry else { return refuse(connection.server.methods.refusal(of: head.path)) }
         metadata = head.takeMetadata()
         encoding = head.encoding
-        connection.lastEntry = entry
-        if connection.server.observer.callFinished != nil { started = connection.now }
-        connection.server.observer.callStarted?(entry.path)
+        if connection.isObserved {
+            started = connection.now
+            connection.server.observer.callStarted?(entry.path)
+        }
         if let timeout = head.timeout {
             let limit = connection.now + .nanoseconds(min(timeout, Self.longestTimeout))
             deadline = limit
@@ -88,10 +83,12 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
             return fail(Status(.unimplemented, text), reason: .refused(Status(.unimplemented, text)))
         }
         switch entry.method {
-        case .unary(let handler): kind = .unary(handler)
+        case .unary: kind = .unary
         case .stream(let makeHandler):
+            kind = .streaming
             let handler = makeHandler(StreamCall(stream: self))
-            kind = .streaming(handler)
+            // A factory may have ended the call already.
+            if !isFinished { self.handler = handler }
             connection.loop.noteDispatch()
         }
     }
@@ -143,7 +140,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
                     held.append(contentsOf: rest)
                     break
                 }
-                guard let message = try reader.next(&rest, maximum: configuration.maximumMessageSize) else { break }
+                guard let message = try reader.next(&rest, maximum: connection.maximumMessageSize) else { break }
                 try deliver(message)
             }
             let growth = reader.bufferedBytes - reservedBytes
@@ -175,20 +172,20 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         traffic.messagesReceived += 1
         traffic.bytesReceived += bytes.count
         switch kind {
-        case .unary(let handler):
-            guard !hasDispatched else { return }
+        case .unary:
+            guard !hasDispatched, case .unary(let method) = entry?.method else { return }
             hasDispatched = true
             connection.loop.noteDispatch()
-            handler(UnaryCall(stream: self), bytes)
-        case .streaming(let handler):
+            method(UnaryCall(stream: self), bytes)
+        case .streaming:
             connection.loop.noteDispatch()
-            handler.received(bytes)
+            handler?.received(bytes)
         case .undecided, .http: return
         }
     }
 
     private func decompress(_ bytes: [UInt8]) throws -> [UInt8] {
-        let maximum = configuration.maximumMessageSize
+        let maximum = connection.maximumMessageSize
         do {
             return try Gzip.decompress(bytes, maximum: maximum)
         } catch .tooLarge {
@@ -218,10 +215,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
                 ? "cardinality violation: received no request message from non-client-streaming RPC"
                 : "unexpected EOF"
             refuseCall(.internal, text)
-        case .streaming(let handler):
+        case .streaming:
             guard !isPaused else { return }
             guard reader.isBetweenMessages else { return refuseCall(.internal, "unexpected EOF") }
-            handler.halfClosed()
+            handler?.halfClosed()
         case .undecided: return
         }
     }
@@ -240,9 +237,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         isCancelled = true
         let hook = onCancel
         onCancel = nil
-        if case .streaming(let handler) = kind { handler.cancelled(reason) }
+        let handler = handler
+        self.handler = nil
+        handler?.cancelled(reason)
         hook?(reason)
-        kind = .undecided
     }
 
     // MARK: Back pressure on requests
@@ -270,6 +268,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         isEnding = true
         self.trailers = trailers
         queue(message)
+        onCancel = nil
         session.submitResponse(self, HeaderBlock.responseHead, hasBody: true)
         connection.setDirty()
         report(.ok)
@@ -315,7 +314,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         self.trailers = trailers
         session.resume(self)
         connection.setDirty()
-        kind = .undecided
+        handler = nil
         report(status.code)
     }
 
@@ -337,11 +336,12 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         }
         connection.setDirty()
         report(status.code)
-        if let reason { cancel(reason) } else { kind = .undecided }
+        if let reason { cancel(reason) } else { handler = nil }
+        onCancel = nil
     }
 
     override func submitTrailers() -> Bool {
-        if case .http = kind { return false }
+        if kind == .http { return false }
         guard let session else { return false }
         if status == .ok, trailers.isEmpty {
             session.submitTrailers(self, HeaderBlock.okTrailers)
@@ -355,8 +355,8 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     }
 
     override func drained() {
-        guard !isFinished, case .streaming(let handler) = kind else { return }
-        handler.writable()
+        guard !isFinished else { return }
+        handler?.writable()
     }
 
     private func queue(_ message: [UInt8]) {
@@ -378,7 +378,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     }
 
     private func report(_ code: Status.Code) {
-        guard let entry, let finished = connection.server.observer.callFinished else { return }
+        guard connection.isObserved, let entry, let finished = connection.server.observer.callFinished else { return }
         let duration = started.map { connection.now - $0 } ?? .zero
         finished(CallSummary(path: entry.path, code: code, traffic: traffic, duration: duration))
     }
