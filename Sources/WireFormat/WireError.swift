@@ -1,5 +1,5 @@
 /// What is wrong with bytes that should be a protobuf message, and where.
-public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
+@frozen public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The kinds of damage that a decoder can meet.
     public enum Reason: Equatable, Sendable {
         /// A field reaches past the end of its message.
@@ -26,7 +26,7 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     public var offset: Int
 
     /// An error of kind `reason` at byte `offset`.
-    public init(_ reason: Reason, offset: Int) {
+    @inlinable public init(_ reason: Reason, offset: Int) {
         self.reason = reason
         self.offset = offset
     }
