@@ -167,4 +167,11 @@ public struct LeaseTimeToLive: Equatable, Sendable {
     public var remainingTTL: Int64
     /// The attached keys in order; empty when they were not asked for.
     public var keys: [[UInt8]]
+
+    /// The times of a lease, in seconds, and its keys.
+    public init(grantedTTL: Int64, remainingTTL: Int64, keys: [[UInt8]]) {
+        self.grantedTTL = grantedTTL
+        self.remainingTTL = remainingTTL
+        self.keys = keys
+    }
 }

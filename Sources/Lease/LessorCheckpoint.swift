@@ -7,6 +7,12 @@ public struct LeaseCheckpoint: Equatable, Sendable {
     public var id: Int64
     /// The seconds left, rounded up.
     public var remainingTTL: Int64
+
+    /// A checkpoint of lease `id` with `remainingTTL` seconds left.
+    public init(id: Int64, remainingTTL: Int64) {
+        self.id = id
+        self.remainingTTL = remainingTTL
+    }
 }
 
 extension Lessor {

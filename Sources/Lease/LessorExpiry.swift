@@ -6,6 +6,12 @@ public struct LeaseRenewal: Equatable, Sendable {
     public var ttl: Int64
     /// Whether a checkpoint of the lease is recorded that must be cleared through the log (a remaining TTL of 0).
     public var clearsCheckpoint: Bool
+
+    /// A renewal to `ttl` seconds.
+    public init(ttl: Int64, clearsCheckpoint: Bool) {
+        self.ttl = ttl
+        self.clearsCheckpoint = clearsCheckpoint
+    }
 }
 
 extension Lessor {
