@@ -210,6 +210,10 @@ public final class Database: @unchecked Sendable {
             defer { shared.isClosed = true }
             return !shared.isClosed
         }
-        if wasOpen { file.file.close() }
+        guard wasOpen else { return }
+        file.close()
+        // A mapping can keep the system's lock on the file, so the database lets go of its own.
+        let nothing = file.space(pageSize: shared.withLock { $0.meta.pageSize }, pageCount: 0)
+        shared.withLock { $0.space = nothing }
     }
 }

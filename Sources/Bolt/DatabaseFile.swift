@@ -40,6 +40,17 @@ final class DatabaseFile {
         mapping = try onDisk { () throws(DiskError) in try file.map(length: wanted) }
     }
 
+    /// Closes the file, drops its lock and lets go of the mapping; readers keep theirs.
+    func close() {
+        mapping = NoMapping()
+        file.close()
+    }
+
+    /// What a closed file is mapped by.
+    private final class NoMapping: FileMapping {
+        var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+    }
+
     /// The pages up to `pageCount`, which the mapping and the file cover.
     func space(pageSize: Int, pageCount: UInt64) -> PageSpace {
         PageSpace(
