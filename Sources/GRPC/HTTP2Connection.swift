@@ -48,11 +48,9 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     // MARK: What the two sides add
 
     func openedStream(_ id: Int32) -> HTTP2Stream { HTTP2Stream() }
-    func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {}
     func receivedPing() {}
     func receivedReset() {}
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer) {}
-    func sentHeadersOrData() {}
     func becameIdle() {}
     /// The session is there.
     func opened() {}

@@ -5,8 +5,6 @@ import CNGHTTP2
 protocol HTTP2SessionDelegate: AnyObject {
     /// The peer opens a stream. Only servers are asked.
     func openedStream(_ id: Int32) -> HTTP2Stream
-    /// A field of the block that opens a stream arrived. Only servers are told; no other block comes in between.
-    func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
     /// A ping of the peer arrived; the session has answered it.
     func receivedPing()
     /// The answer to a ping of ours arrived.
@@ -15,8 +13,6 @@ protocol HTTP2SessionDelegate: AnyObject {
     func receivedReset()
     /// The peer will not take streams above `lastStream`.
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer)
-    /// HEADERS or DATA went out.
-    func sentHeadersOrData()
     /// The number of open streams fell to zero.
     func becameIdle()
 }
@@ -49,6 +45,8 @@ final class HTTP2Session {
     private var headerStream: HTTP2Stream?
     /// Whether that block opens its stream, on the server's side.
     private var isRequestBlock = false
+    /// The fields of that block. There is one for all requests, as their blocks never interleave.
+    let requestHead = RequestHead()
     private var headerListSize = 0
     private let maximumHeaderList: Int
     /// Bytes that nghttp2 gave and that did not fit the last buffer.
@@ -60,6 +58,8 @@ final class HTTP2Session {
     private var isInside = false
     /// The queued bytes of all streams.
     private(set) var pendingBytes = 0
+    /// Whether HEADERS or DATA went out; for the owner to set back.
+    var hasSentHeadersOrData = false
     /// Why the session cannot go on; nil while it can.
     private(set) var failure: String?
 
@@ -430,6 +430,7 @@ extension HTTP2Session {
         headerStream = nil
         guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         isRequestBlock = true
+        requestHead.begin()
         let stream = delegate.openedStream(head.stream_id)
         stream.id = head.stream_id
         attach(stream)
@@ -438,18 +439,18 @@ extension HTTP2Session {
     }
 
     private func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        guard let stream = headerStream else { return }
         let overhead = 32  // What HTTP/2 adds to each field when it counts a list.
         headerListSize += name.count + value.count + overhead
         guard headerListSize <= maximumHeaderList else {
-            reset(stream, code: NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+            if let stream = headerStream { reset(stream, code: NGHTTP2_ENHANCE_YOUR_CALM.rawValue) }
             headerStream = nil
+            isRequestBlock = false
             return
         }
         if isRequestBlock {
-            delegate.receivedRequestHeader(name: name, value: value)
+            requestHead.add(name, value)
         } else {
-            stream.receivedHeader(name: name, value: value)
+            headerStream?.receivedHeader(name: name, value: value)
         }
     }
 
@@ -495,14 +496,14 @@ extension HTTP2Session {
         let head = Self.header(of: frame)
         switch UInt32(head.type) {
         case NGHTTP2_HEADERS.rawValue:
-            delegate.sentHeadersOrData()
+            hasSentHeadersOrData = true
             // An answer that ends before its request does leaves the client sending for nothing.
             guard head.flags & Self.endStream != 0, nghttp2_session_check_server_session(raw) != 0,
                 let stream = stream(raw, head.stream_id), !stream.remoteEnded
             else { return }
             reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
         case NGHTTP2_DATA.rawValue:
-            delegate.sentHeadersOrData()
+            hasSentHeadersOrData = true
         default: break
         }
     }

@@ -27,7 +27,7 @@ public struct HTTPRequest: Sendable {
         self.peer = peer
     }
 
-    init(head: inout RequestHead, peer: String) {
+    init(head: RequestHead, peer: String) {
         method = head.isPost ? "POST" : String(decoding: head.method, as: UTF8.self)
         target = String(decoding: head.path, as: UTF8.self)
         headers = head.takeMetadata().wireFields

@@ -1,9 +1,9 @@
 import Glibc
 import NIOCore
 
-/// The head of a request while its fields arrive. A connection has one and uses it again for every request: header
+/// The head of a request while its fields arrive. A session has one and uses it again for every request: header
 /// blocks of different streams never interleave.
-struct RequestHead {
+final class RequestHead {
     /// What the content type says about the request.
     enum ContentType {
         case none, grpc, other
@@ -15,23 +15,21 @@ struct RequestHead {
         case unknown(String)
     }
 
-    var entry: MethodTable.Entry?
-    private(set) var path: [UInt8] = []
-    private(set) var method: [UInt8] = []
+    @exclusivity(unchecked) private(set) var path: [UInt8] = []
+    @exclusivity(unchecked) private(set) var method: [UInt8] = []
     private(set) var isPost = false
     private(set) var contentType = ContentType.none
-    private(set) var contentTypeText: [UInt8] = []
+    @exclusivity(unchecked) private(set) var contentTypeText: [UInt8] = []
     private(set) var timeout: Int64?
     private(set) var malformedTimeout: String?
     private(set) var encoding = Encoding.identity
     /// The fields that are metadata, flat as `Metadata` keeps them.
-    private var fields: [UInt8] = []
+    @exclusivity(unchecked) private var fields: [UInt8] = []
     private var fieldCount = 0
     /// The metadata of the last request; clients repeat themselves, and then no copy is made.
     private var lastMetadata = Metadata()
 
-    mutating func begin() {
-        entry = nil
+    func begin() {
         path.removeAll(keepingCapacity: true)
         method.removeAll(keepingCapacity: true)
         isPost = false
@@ -43,16 +41,13 @@ struct RequestHead {
         fieldCount = 0
     }
 
-    /// Keeps the path of a request that no method has.
-    mutating func setPath(_ value: UnsafeRawBufferPointer) {
-        path.removeAll(keepingCapacity: true)
-        path.append(contentsOf: value)
-    }
-
-    /// Takes one field other than the path.
-    mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    /// Takes one field.
+    func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         switch name.count {
         case 2 where name.is("te"): return
+        case 5 where name.is(":path"):
+            path.append(contentsOf: value)
+            return
         case 7 where name.is(":method"):
             isPost = value.is("POST")
             if !isPost { method.append(contentsOf: value) }
@@ -67,7 +62,7 @@ struct RequestHead {
         fieldCount += 1
     }
 
-    private mutating func addGRPC(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+    private func addGRPC(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
         if name.is("grpc-timeout") {
             do {
                 timeout = try Timeout.decode(value)
@@ -87,7 +82,7 @@ struct RequestHead {
         return name.is("grpc-accept-encoding")
     }
 
-    private mutating func readContentType(_ value: UnsafeRawBufferPointer) {
+    private func readContentType(_ value: UnsafeRawBufferPointer) {
         contentType = Self.isGRPC(value) ? .grpc : .other
         guard contentType == .other else { return }
         contentTypeText.removeAll(keepingCapacity: true)
@@ -104,7 +99,7 @@ struct RequestHead {
     }
 
     /// The metadata of the request whose fields were taken.
-    mutating func takeMetadata() -> Metadata {
+    func takeMetadata() -> Metadata {
         if !lastMetadata.storage.hasSameBytes(as: fields) {
             lastMetadata = Metadata(storage: fields, count: fieldCount)
         }

@@ -5,8 +5,6 @@ import NIOCore
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let server: Server
     let peer: String
-    /// The head of the request whose fields are arriving.
-    @exclusivity(unchecked) var head = RequestHead()
     /// The method of the last request.
     private var lastEntry: MethodTable.Entry?
     /// The server's limit, at hand for every request.
@@ -56,29 +54,24 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     }
 
     override func openedStream(_ id: Int32) -> HTTP2Stream {
-        head.begin()
-        return ServerStream(connection: self)
+        ServerStream(connection: self)
     }
 
-    override func receivedRequestHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        if name.is(":path") { findMethod(value) } else { head.add(name, value) }
+    /// The method that a path names. Clients repeat themselves, so that of the last request is the first guess.
+    func findMethod(_ path: UnsafeRawBufferPointer) -> MethodTable.Entry? {
+        if let lastEntry, lastEntry.matches(path) { return lastEntry }
+        guard let entry = server.methods.find(path) else { return nil }
+        lastEntry = entry
+        return entry
     }
-
-    /// Clients repeat themselves, so the method of the last request is the first guess.
-    private func findMethod(_ path: UnsafeRawBufferPointer) {
-        if let lastEntry, lastEntry.matches(path) {
-            head.entry = lastEntry
-        } else {
-            lastEntry = server.methods.find(path)
-            head.entry = lastEntry
-        }
-        if head.entry == nil { head.setPath(path) }
-    }
-
-    override func sentHeadersOrData() { pingPolicy.sentHeadersOrData() }
 
     override func receivedPing() {
-        let hasStreams = sessionIfOpen?.streams.isEmpty == false
+        guard let session = sessionIfOpen else { return }
+        let hasStreams = !session.streams.isEmpty
+        if session.hasSentHeadersOrData {
+            session.hasSentHeadersOrData = false
+            pingPolicy.sentHeadersOrData()
+        }
         if !pingPolicy.accept(at: now, hasStreams: hasStreams) {
             reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_pings", "client sent pings too often")
         }

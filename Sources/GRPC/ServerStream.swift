@@ -52,14 +52,14 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     override func receivedHeaders(endStream: Bool) {
         // A second block is the request's trailers, which gRPC does not use.
         guard kind == .undecided, !isFinished else { return }
-        begin(&connection.head)
+        if let head = session?.requestHead { begin(head) }
     }
 
-    private func begin(_ head: inout RequestHead) {
-        entry = head.entry
+    private func begin(_ head: RequestHead) {
+        entry = head.path.withUnsafeBytes { connection.findMethod($0) }
         if head.contentType != .grpc, entry == nil, connection.server.httpHandler != nil {
             kind = .http
-            let request = HTTPRequest(head: &head, peer: connection.peer)
+            let request = HTTPRequest(head: head, peer: connection.peer)
             wantsHeadOnly = request.method == "HEAD"
             httpRequest = request
             return
