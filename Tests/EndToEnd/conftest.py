@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end suite."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import settings  # noqa: E402
 from harness.member import Member  # noqa: E402
 from harness.pair import Pair  # noqa: E402
+
+# A run in the background starts with Ctrl-C ignored, and what it starts would inherit that: commands that stay are
+# ended by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config) -> list[str]:
