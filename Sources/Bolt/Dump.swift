@@ -19,7 +19,9 @@ extension Check {
         mutating func visit(_ id: UInt64, indentation: String) {
             do {
                 let page = try space.page(id)
-                guard !shown.contains(id), depth < BoltLimit.treeDepth else { return line("\(indentation)page \(id): again") }
+                guard !shown.contains(id), depth < BoltLimit.treeDepth else {
+                    return line("\(indentation)page \(id): again")
+                }
                 shown.insert(id)
                 try show(page, name: "page \(id)", indentation: indentation)
             } catch {
