@@ -223,7 +223,8 @@ public final class Backend {
         database.close()
     }
 
-    /// Goes over to another database that holds the same contents.
+    /// Goes over to another database that holds the same contents. The old one stays open for the readers that have views
+    /// of it and goes with the last of them.
     func replaceDatabase(_ replacement: Database) throws(BackendError) {
         let view = try FileView(replacement, path: path)
         database = replacement

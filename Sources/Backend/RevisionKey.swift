@@ -24,7 +24,9 @@ public struct RevisionKey: Hashable, Comparable, Sendable {
 
     /// Reads a key from its bytes; nil when they are not a revision.
     public init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == Self.length || bytes.count == Self.length + 1, bytes[8] == Self.separator else { return nil }
+        guard bytes.count == Self.length || bytes.count == Self.length + 1, bytes[8] == Self.separator else {
+            return nil
+        }
         isTombstone = bytes.count > Self.length
         if isTombstone, bytes[Self.length] != Self.tombstoneMark { return nil }
         main = Int64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: Int64.self))

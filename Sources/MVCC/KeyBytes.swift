@@ -48,7 +48,8 @@ enum KeyOrder {
     }
 
     /// The number of bytes, at most `limit`, that both begin with.
-    static func commonPrefix(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer, limit: Int = .max) -> Int {
+    static func commonPrefix(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer, limit: Int = .max) -> Int
+    {
         let count = min(left.count, right.count, limit)
         var position = 0
         while position < count && left[position] == right[position] { position += 1 }

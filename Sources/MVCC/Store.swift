@@ -139,10 +139,12 @@ public final class Store {
 
     // MARK: Reading by the owner
 
+    /// The newest revision that a read sees: within a transaction that has written, the one that it makes.
+    public var visibleRevision: Int64 { changes.isEmpty ? currentRevision : currentRevision + 1 }
+
     private var reader: RangeReader {
-        let visible = changes.isEmpty ? currentRevision : currentRevision + 1
-        return RangeReader(
-            index: index.reader, backend: backend.view(), currentRevision: visible,
+        RangeReader(
+            index: index.reader, backend: backend.view(), currentRevision: visibleRevision,
             compactedRevision: compactedRevision)
     }
 

@@ -20,7 +20,7 @@ struct StoredKeyValueTests {
     func extremes() throws {
         let bytes = encode("", "", create: 0, mod: 0, version: 0, lease: -1)
         #expect(bytes == [0x30] + Array(repeating: 0xff, count: 9) + [1])
-        try bytes.withUnsafeBytes { raw in #expect(try StoredKeyValue.fields(raw).lease == -1) }
+        #expect(try bytes.withUnsafeBytes { try StoredKeyValue.fields($0).lease } == -1)
     }
 
     @Test("that are cut short are refused")
