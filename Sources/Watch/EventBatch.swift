@@ -47,30 +47,51 @@ struct EventBatch {
     }
 
     /// The revision of the first event of a watcher that has one.
-    func firstRevision(of watcher: Watcher) -> Int64 {
-        events[Int(cells[Int(watcher.firstCell)].event)].change.revision
+    func firstRevision(of slot: Int32, in table: WatcherTable) -> Int64 {
+        events[Int(cells[Int(table[slot].firstCell)].event)].change.revision
     }
 
-    /// The watcher's events as fields of a `WatchResponse`, one array for each response of which it is to be made.
-    mutating func bodies(
-        for watcher: Watcher, headBytes: Int, fragmentBytes: Int, history: any WatchHistory
-    ) -> [(bytes: [UInt8], eventCount: Int)] {
-        let withPrevious = watcher.traits.contains(.previousKeyValue)
-        let first = cells[Int(watcher.firstCell)]
+    /// The events of a watcher that has some, as fields of a `WatchResponse`; the same array for each watcher of the
+    /// same events.
+    mutating func body(
+        of slot: Int32, in table: WatcherTable, history: any WatchHistory
+    ) -> (bytes: [UInt8], eventCount: Int) {
+        let withPrevious = table[slot].traits.contains(.previousKeyValue)
+        let first = cells[Int(table[slot].firstCell)]
         if first.next < 0 {
-            return [(encoded(first.event, withPrevious: withPrevious, history: history), 1)]
+            return (encoded(first.event, withPrevious: withPrevious, history: history), 1)
         }
-        scratch.removeAll(keepingCapacity: true)
-        var cell = watcher.firstCell
-        while cell >= 0 {
-            scratch.append(cells[Int(cell)].event)
-            cell = cells[Int(cell)].next
+        collectEvents(of: slot, in: table)
+        if let lastBody, lastBody.withPrevious == withPrevious, lastBody.events == scratch {
+            return (lastBody.bytes, scratch.count)
         }
-        let whole = body(of: scratch, withPrevious: withPrevious, history: history)
-        guard watcher.traits.contains(.fragments), whole.count + headBytes >= fragmentBytes else {
-            return [(whole, scratch.count)]
+        var bytes: [UInt8] = []
+        for event in scratch { bytes += encoded(event, withPrevious: withPrevious, history: history) }
+        lastBody = (scratch, withPrevious, bytes)
+        return (bytes, scratch.count)
+    }
+
+    /// The watcher's events split between events so that each piece is below `limit`, unless a single event is not.
+    mutating func fragments(
+        of slot: Int32, in table: WatcherTable, limit: Int, history: any WatchHistory
+    ) -> [(bytes: [UInt8], eventCount: Int)] {
+        let withPrevious = table[slot].traits.contains(.previousKeyValue)
+        collectEvents(of: slot, in: table)
+        var pieces: [(bytes: [UInt8], eventCount: Int)] = []
+        var piece: [UInt8] = []
+        var count = 0
+        for event in scratch {
+            let bytes = encoded(event, withPrevious: withPrevious, history: history)
+            if count > 0, piece.count + bytes.count >= limit {
+                pieces.append((piece, count))
+                piece = []
+                count = 0
+            }
+            piece += bytes
+            count += 1
         }
-        return fragments(of: scratch, withPrevious: withPrevious, limit: fragmentBytes - headBytes, history: history)
+        pieces.append((piece, count))
+        return pieces
     }
 
     /// Empties the batch and lets go of what it matched.
@@ -86,33 +107,13 @@ struct EventBatch {
         lastBody = nil
     }
 
-    private mutating func body(of wanted: [Int32], withPrevious: Bool, history: any WatchHistory) -> [UInt8] {
-        if let lastBody, lastBody.withPrevious == withPrevious, lastBody.events == wanted { return lastBody.bytes }
-        var bytes: [UInt8] = []
-        for event in wanted { bytes += encoded(event, withPrevious: withPrevious, history: history) }
-        lastBody = (wanted, withPrevious, bytes)
-        return bytes
-    }
-
-    /// Splits between events so that each piece is below `limit`, unless a single event is not.
-    private mutating func fragments(
-        of wanted: [Int32], withPrevious: Bool, limit: Int, history: any WatchHistory
-    ) -> [(bytes: [UInt8], eventCount: Int)] {
-        var pieces: [(bytes: [UInt8], eventCount: Int)] = []
-        var piece: [UInt8] = []
-        var count = 0
-        for event in wanted {
-            let bytes = encoded(event, withPrevious: withPrevious, history: history)
-            if count > 0, piece.count + bytes.count >= limit {
-                pieces.append((piece, count))
-                piece = []
-                count = 0
-            }
-            piece += bytes
-            count += 1
+    private mutating func collectEvents(of slot: Int32, in table: WatcherTable) {
+        scratch.removeAll(keepingCapacity: true)
+        var cell = table[slot].firstCell
+        while cell >= 0 {
+            scratch.append(cells[Int(cell)].event)
+            cell = cells[Int(cell)].next
         }
-        pieces.append((piece, count))
-        return pieces
     }
 
     private mutating func encoded(_ event: Int32, withPrevious: Bool, history: any WatchHistory) -> [UInt8] {

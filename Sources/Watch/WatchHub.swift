@@ -150,33 +150,42 @@ public final class WatchHub {
         let header = headers.header(revision: revision)
         var lastHead: (watchID: Int64, bytes: [UInt8]) = (0, ResponseHead(watchID: 0).encoded(header: header))
         for slot in batch.touched {
-            let watcher = table[slot]
-            if streams[Int(watcher.stream)].isBlocked {
-                setAside(slot, needed: batch.firstRevision(of: watcher))
+            let stream = table[slot].stream
+            if streams[Int(stream)].isBlocked {
+                setAside(slot, needed: batch.firstRevision(of: slot, in: table))
                 continue
             }
-            if watcher.watchID != lastHead.watchID {
-                lastHead = (watcher.watchID, ResponseHead(watchID: watcher.watchID).encoded(header: header))
+            let watchID = table[slot].watchID
+            if watchID != lastHead.watchID {
+                lastHead = (watchID, ResponseHead(watchID: watchID).encoded(header: header))
             }
             table[slot].traits.insert(.busy)
-            deliver(watcher, head: lastHead.bytes, header: header, history: history)
+            let (bytes, eventCount) = batch.body(of: slot, in: table, history: history)
+            eventsSent += UInt64(eventCount)
+            if table[slot].traits.contains(.fragments), eventCount > 1,
+                lastHead.bytes.count + bytes.count >= options.fragmentBytes
+            {
+                deliverFragments(slot, lastHead: lastHead.bytes, header: header, history: history)
+            } else {
+                queue(stream, watchID, head: lastHead.bytes, body: bytes, eventCount: eventCount)
+            }
         }
         batch.removeAll(in: &table)
     }
 
-    private func deliver(_ watcher: Watcher, head: [UInt8], header: [UInt8], history: any WatchHistory) {
-        // A fragment's head is two bytes longer.
-        let bodies = batch.bodies(
-            for: watcher, headBytes: head.count + 2, fragmentBytes: options.fragmentBytes, history: history)
-        for (position, body) in bodies.enumerated() {
-            eventsSent += UInt64(body.eventCount)
-            var bytes = head
-            if position < bodies.count - 1 {
-                var fragment = ResponseHead(watchID: watcher.watchID)
-                fragment.fragment = true
-                bytes = fragment.encoded(header: header)
-            }
-            queue(watcher.stream, watcher.watchID, head: bytes, body: body.bytes, eventCount: body.eventCount)
+    /// Delivers a watcher's events in pieces below the limit; all but the last are marked as fragments.
+    private func deliverFragments(_ slot: Int32, lastHead: [UInt8], header: [UInt8], history: any WatchHistory) {
+        let stream = table[slot].stream
+        var head = ResponseHead(watchID: table[slot].watchID)
+        head.fragment = true
+        let fragmentHead = head.encoded(header: header)
+        let limit = options.fragmentBytes - fragmentHead.count
+        let pieces = batch.fragments(of: slot, in: table, limit: limit, history: history)
+        for (position, piece) in pieces.enumerated() {
+            let isLast = position == pieces.count - 1
+            queue(
+                stream, head.watchID, head: isLast ? lastHead : fragmentHead, body: piece.bytes,
+                eventCount: piece.eventCount)
         }
     }
 
