@@ -12,6 +12,12 @@ public struct SnapshotDirectory: Sendable {
         public var snapshot: Snapshot?
         /// Why newer files were passed over; each was renamed to `.broken`.
         public var damaged: [SnapshotError] = []
+
+        /// What was found; without arguments, nothing.
+        public init(snapshot: Snapshot? = nil, damaged: [SnapshotError] = []) {
+            self.snapshot = snapshot
+            self.damaged = damaged
+        }
     }
 
     /// The directory.
