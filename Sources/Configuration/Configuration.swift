@@ -1,7 +1,7 @@
 import Membership
 
 /// What a member is told when it starts: etcd's flags with etcd's defaults.
-public struct Configuration: Sendable {
+public struct MemberConfiguration: Sendable {
     public var name: String
     public var dataDirectory: String
     /// Where the write-ahead log lies when it has a disk of its own.
@@ -47,7 +47,7 @@ public struct Configuration: Sendable {
 
     /// What the command line asks for.
     public enum Request: Sendable {
-        case run(Configuration)
+        case run(MemberConfiguration)
         case showVersion
         case showHelp
     }
@@ -55,11 +55,11 @@ public struct Configuration: Sendable {
     /// Reads the command line (without the program's name) and the environment.
     public static func parse(
         arguments: [String], environment: [String: String]
-    ) throws(ConfigurationError) -> Request {
+    ) throws(InvalidConfiguration) -> Request {
         let flags = try Flags(definitions, arguments: arguments, environment: environment)
         if try flags.isOn("help") { return .showHelp }
         if try flags.isOn("version") { return .showVersion }
-        return .run(try Configuration(flags))
+        return .run(try MemberConfiguration(flags))
     }
 
     /// etcd's limit on the election timeout.
@@ -67,7 +67,7 @@ public struct Configuration: Sendable {
     /// etcd's default quota: 2 GiB.
     private static let defaultQuotaBytes: Int64 = 2 << 30
 
-    private init(_ flags: Flags) throws(ConfigurationError) {
+    private init(_ flags: Flags) throws(InvalidConfiguration) {
         name = flags.text("name")
         let directory = flags.text("data-dir")
         dataDirectory = directory.isEmpty ? "\(name).etcd" : directory
@@ -80,7 +80,8 @@ public struct Configuration: Sendable {
             try Self.checkBindable(list, flag)
         }
         if flags.given.contains("listen-client-urls") && !flags.given.contains("advertise-client-urls") {
-            throw ConfigurationError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
+            throw InvalidConfiguration(
+                "--advertise-client-urls is required when --listen-client-urls is set explicitly")
         }
         initialClusterToken = flags.text("initial-cluster-token")
         guard let state = ClusterState(rawValue: flags.text("initial-cluster-state")) else {
@@ -113,13 +114,13 @@ public struct Configuration: Sendable {
         }
     }
 
-    private static func urls(_ flags: Flags, _ name: String) throws(ConfigurationError) -> [ServiceURL] {
+    private static func urls(_ flags: Flags, _ name: String) throws(InvalidConfiguration) -> [ServiceURL] {
         var urls: [ServiceURL] = []
         for text in flags.text(name).split(separator: ",") {
             do throws(ServiceURL.Invalid) {
                 urls.append(try ServiceURL(parsing: String(text)))
             } catch {
-                throw ConfigurationError("invalid value \"\(flags.text(name))\" for flag --\(name): \(error)")
+                throw InvalidConfiguration("invalid value \"\(flags.text(name))\" for flag --\(name): \(error)")
             }
         }
         guard !urls.isEmpty else { throw flags.invalid(name, "names no URL") }
@@ -127,15 +128,15 @@ public struct Configuration: Sendable {
     }
 
     /// A listener needs an address; a name could mean several, and another one tomorrow.
-    private static func checkBindable(_ urls: [ServiceURL], _ flag: String) throws(ConfigurationError) {
+    private static func checkBindable(_ urls: [ServiceURL], _ flag: String) throws(InvalidConfiguration) {
         for url in urls {
             guard url.scheme == .http || url.scheme == .unix else {
-                throw ConfigurationError("--\(flag) \(url.text): TLS listeners are not served by this version")
+                throw InvalidConfiguration("--\(flag) \(url.text): TLS listeners are not served by this version")
             }
             guard url.scheme == .http, url.host != "localhost" else { continue }
             let isAddress = url.host.contains(":") || url.host.isEmpty || isIPv4(url.host)
             guard isAddress else {
-                throw ConfigurationError("expected IP in URL for binding (\(url.text)) in --\(flag)")
+                throw InvalidConfiguration("expected IP in URL for binding (\(url.text)) in --\(flag)")
             }
         }
     }
@@ -147,36 +148,36 @@ public struct Configuration: Sendable {
 
     private static func cluster(
         _ flags: Flags, name: String, advertised: [String]
-    ) throws(ConfigurationError) -> InitialCluster {
+    ) throws(InvalidConfiguration) -> InitialCluster {
         let text = flags.text("initial-cluster")
         let description = text.isEmpty ? advertised.map { "\(name)=\($0)" }.joined(separator: ",") : text
         let cluster: InitialCluster
         do throws(InitialCluster.Invalid) {
             cluster = try InitialCluster(parsing: description)
         } catch {
-            throw ConfigurationError("invalid value \"\(description)\" for flag --initial-cluster: \(error)")
+            throw InvalidConfiguration("invalid value \"\(description)\" for flag --initial-cluster: \(error)")
         }
         return cluster
     }
 
-    private static func checkTimers(heartbeat: Int, election: Int) throws(ConfigurationError) {
+    private static func checkTimers(heartbeat: Int, election: Int) throws(InvalidConfiguration) {
         guard heartbeat > 0 else {
-            throw ConfigurationError("--heartbeat-interval must be >0 (set to \(heartbeat)ms)")
+            throw InvalidConfiguration("--heartbeat-interval must be >0 (set to \(heartbeat)ms)")
         }
-        guard election > 0 else { throw ConfigurationError("--election-timeout must be >0 (set to \(election)ms)") }
+        guard election > 0 else { throw InvalidConfiguration("--election-timeout must be >0 (set to \(election)ms)") }
         guard 5 * heartbeat <= election else {
-            throw ConfigurationError(
+            throw InvalidConfiguration(
                 "--election-timeout[\(election)ms] should be at least as 5 times as --heartbeat-interval[\(heartbeat)ms]"
             )
         }
         guard election <= longestElectionMilliseconds else {
-            throw ConfigurationError(
+            throw InvalidConfiguration(
                 "--election-timeout[\(election)ms] is too long, and should be set less than \(longestElectionMilliseconds)ms"
             )
         }
     }
 
-    private static func autoCompaction(_ flags: Flags) throws(ConfigurationError) -> AutoCompaction {
+    private static func autoCompaction(_ flags: Flags) throws(InvalidConfiguration) -> AutoCompaction {
         let text = flags.text("auto-compaction-retention")
         switch flags.text("auto-compaction-mode") {
         case "periodic":
@@ -197,14 +198,14 @@ public struct Configuration: Sendable {
 
     /// The member that this configuration describes must be one of the initial cluster, by the same URLs: what etcd
     /// checks before it makes a new data directory.
-    public func checkInitialCluster() throws(ConfigurationError) {
+    public func checkInitialCluster() throws(InvalidConfiguration) {
         guard let own = initialCluster.peerURLs.first(where: { $0.name == name }) else {
-            throw ConfigurationError("couldn't find local name \"\(name)\" in the initial cluster configuration")
+            throw InvalidConfiguration("couldn't find local name \"\(name)\" in the initial cluster configuration")
         }
         let advertised = initialAdvertisePeerURLs.sorted()
         guard own.urls == advertised else {
             let listed = own.urls.map { "\(name)=\($0)" }.joined(separator: ",")
-            throw ConfigurationError(
+            throw InvalidConfiguration(
                 "--initial-cluster has \(listed) but --initial-advertise-peer-urls=\(advertised.joined(separator: ","))"
             )
         }

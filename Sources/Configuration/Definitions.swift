@@ -1,4 +1,4 @@
-extension Configuration {
+extension MemberConfiguration {
     private static let clientURL = "http://localhost:2379"
     private static let peerURL = "http://localhost:2380"
 

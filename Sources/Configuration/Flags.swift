@@ -24,23 +24,23 @@ struct Flags {
     private(set) var values: [String: String] = [:]
 
     /// Reads `arguments` (without the program's name), then, for what they leave open, `environment`.
-    init(_ definitions: [Definition], arguments: [String], environment: [String: String]) throws(ConfigurationError) {
+    init(_ definitions: [Definition], arguments: [String], environment: [String: String]) throws(InvalidConfiguration) {
         let known = Dictionary(uniqueKeysWithValues: definitions.map { ($0.name, $0) })
         var index = 0
         while index < arguments.count {
             let argument = arguments[index]
             index += 1
             guard argument.hasPrefix("-"), argument.count > 1 else {
-                throw ConfigurationError("'\(argument)' is not a valid flag")
+                throw InvalidConfiguration("'\(argument)' is not a valid flag")
             }
             let body = argument.drop { $0 == "-" }
             guard !body.isEmpty, argument.count - body.count <= 2, !body.hasPrefix("=") else {
-                throw ConfigurationError("error verifying flags, bad flag syntax: \(argument). See 'etcd --help'.")
+                throw InvalidConfiguration("error verifying flags, bad flag syntax: \(argument). See 'etcd --help'.")
             }
             let parts = body.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = parts[0] == "h" ? "help" : String(parts[0])
             guard let definition = known[name] else {
-                throw ConfigurationError(
+                throw InvalidConfiguration(
                     "error verifying flags, flag provided but not defined: -\(name). See 'etcd --help'.")
             }
             if parts.count == 2 {
@@ -51,7 +51,8 @@ struct Flags {
                 values[name] = arguments[index]
                 index += 1
             } else {
-                throw ConfigurationError("error verifying flags, flag needs an argument: -\(name). See 'etcd --help'.")
+                throw InvalidConfiguration(
+                    "error verifying flags, flag needs an argument: -\(name). See 'etcd --help'.")
             }
         }
         for definition in definitions where values[definition.name] == nil {
@@ -71,12 +72,12 @@ struct Flags {
         return value
     }
 
-    func number<Number: FixedWidthInteger>(_ name: String) throws(ConfigurationError) -> Number {
+    func number<Number: FixedWidthInteger>(_ name: String) throws(InvalidConfiguration) -> Number {
         guard let number = Number(text(name)) else { throw invalid(name, "is not a number in range") }
         return number
     }
 
-    func isOn(_ name: String) throws(ConfigurationError) -> Bool {
+    func isOn(_ name: String) throws(InvalidConfiguration) -> Bool {
         switch text(name).lowercased() {
         case "true", "t", "1": return true
         case "false", "f", "0": return false
@@ -84,20 +85,20 @@ struct Flags {
         }
     }
 
-    func nanoseconds(_ name: String) throws(ConfigurationError) -> Int64 {
+    func nanoseconds(_ name: String) throws(InvalidConfiguration) -> Int64 {
         guard let value = GoDuration.nanoseconds(text(name)), value >= 0 else {
             throw invalid(name, "is no duration such as 100ms")
         }
         return value
     }
 
-    func invalid(_ name: String, _ reason: String) -> ConfigurationError {
-        ConfigurationError("invalid value \"\(text(name))\" for flag --\(name): it \(reason). See 'etcd --help'.")
+    func invalid(_ name: String, _ reason: String) -> InvalidConfiguration {
+        InvalidConfiguration("invalid value \"\(text(name))\" for flag --\(name): it \(reason). See 'etcd --help'.")
     }
 }
 
 /// A configuration that the member cannot run with, in one line for the person who wrote it.
-public struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+public struct InvalidConfiguration: Error, Equatable, CustomStringConvertible {
     public var description: String
 
     /// An error that reads `description`.

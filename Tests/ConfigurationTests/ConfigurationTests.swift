@@ -4,10 +4,11 @@ import Testing
 @Suite struct ConfigurationTests {
     private func configuration(
         _ arguments: [String], environment: [String: String] = [:]
-    ) throws -> Configuration {
-        guard case .run(let configuration) = try Configuration.parse(arguments: arguments, environment: environment)
+    ) throws -> MemberConfiguration {
+        guard
+            case .run(let configuration) = try MemberConfiguration.parse(arguments: arguments, environment: environment)
         else {
-            throw ConfigurationError("not a run")
+            throw InvalidConfiguration("not a run")
         }
         return configuration
     }
@@ -67,7 +68,7 @@ import Testing
         ] as [([String], String)])
     func mistakesAreNamed(arguments: [String], expected: String) {
         do {
-            _ = try Configuration.parse(arguments: arguments, environment: [:])
+            _ = try MemberConfiguration.parse(arguments: arguments, environment: [:])
             Issue.record("accepted \(arguments)")
         } catch {
             #expect(error.description == expected)
@@ -76,10 +77,10 @@ import Testing
 
     @Test func theMemberMustBeInItsInitialCluster() throws {
         try configuration([]).checkInitialCluster()
-        #expect(throws: ConfigurationError.self) {
+        #expect(throws: InvalidConfiguration.self) {
             try configuration(["--initial-cluster=other=http://localhost:2380"]).checkInitialCluster()
         }
-        #expect(throws: ConfigurationError.self) {
+        #expect(throws: InvalidConfiguration.self) {
             try configuration(["--initial-cluster=default=http://localhost:9999"]).checkInitialCluster()
         }
     }
@@ -90,8 +91,8 @@ import Testing
             ("periodic", "90s", .periodic(milliseconds: 90_000)),
             ("periodic", "0", .off),
             ("revision", "1000", .revision(count: 1000)),
-        ] as [(String, String, Configuration.AutoCompaction)])
-    func autoCompaction(mode: String, retention: String, expected: Configuration.AutoCompaction) throws {
+        ] as [(String, String, MemberConfiguration.AutoCompaction)])
+    func autoCompaction(mode: String, retention: String, expected: MemberConfiguration.AutoCompaction) throws {
         let arguments = ["--auto-compaction-mode=\(mode)", "--auto-compaction-retention=\(retention)"]
         #expect(try configuration(arguments).autoCompaction == expected)
     }

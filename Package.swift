@@ -1,0 +1,96 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every target of ours is built alike: a warning is an error.
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+]
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+
+let package = Package(
+    name: "swift-etcd",
+    products: [
+        .executable(name: "etcd", targets: ["etcd"]),
+        .library(name: "Raft", targets: ["Raft"]),
+        .library(name: "WriteAheadLog", targets: ["WriteAheadLog"]),
+        .library(name: "Bolt", targets: ["Bolt"]),
+        .library(name: "MVCC", targets: ["MVCC"]),
+        .library(name: "GRPC", targets: ["GRPC"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        library("Checksum"),
+        library("WireFormat"),
+        library("Disk"),
+        library("RaftMessages", ["WireFormat"]),
+        library("Raft", ["RaftMessages", "WireFormat"]),
+        library("RaftTranscript", ["Raft", "RaftMessages"]),
+        library("WriteAheadLog", ["Checksum", "Disk", "RaftMessages", "WireFormat"]),
+        library("Bolt", ["Checksum", "Disk"]),
+        library("Backend", ["Bolt", "Checksum", "Disk"]),
+        library("MVCC", ["Backend", "Checksum", "WireFormat"]),
+        library("Lease", ["WireFormat"]),
+        library("Watch", ["WireFormat"]),
+        library("Membership", ["RaftMessages", crypto]),
+        library("Configuration", ["Membership"]),
+        library("EtcdAPI", ["WireFormat", protobuf]),
+        library(
+            "Applier",
+            ["Backend", "EtcdAPI", "Lease", "MVCC", "Membership", "RaftMessages", "WireFormat", protobuf]),
+        library(
+            "Member",
+            [
+                "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "Raft",
+                "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
+            ]),
+        library("GRPC", ["CNGHTTP2", "CZlib"] + nio),
+        library(
+            "EtcdServer",
+            [
+                "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
+                "Membership", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
+            ] + nio),
+        program("etcd", ["Configuration", "EtcdServer", log]),
+        program("bolt-check", ["Bolt", "Disk"]),
+        program("grpc-bench", ["GRPC"] + nio),
+        program("raft-transcript", ["RaftTranscript"]),
+        tests("ChecksumTests", ["Checksum"]),
+        tests("WireFormatTests", ["WireFormat"]),
+        tests("DiskTests", ["Disk"]),
+        tests("RaftMessagesTests", ["RaftMessages", "WireFormat"]),
+        tests("MembershipTests", ["Membership", "RaftMessages"]),
+        tests("ConfigurationTests", ["Configuration"]),
+        tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
+        tests("LeaseTests", ["Lease", "WireFormat"]),
+        tests("WatchTests", ["Watch", "WireFormat"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,164 @@
+import Backend
+import EtcdAPI
+import Lease
+import MVCC
+import Membership
+import RaftMessages
+import WireFormat
+
+/// The replicated state machine: takes committed entries in log order and changes the store, the leases, the alarms and
+/// the list of members by them.
+///
+/// Synchronous and owned by one thread; it knows no clock (the time comes with each call), and what it decides depends
+/// on nothing but the entries, so that all members come to the same state.
+public final class Applier {
+    /// What came of an entry, for the client that waits for it.
+    public struct Outcome: Sendable {
+        /// The id that the proposer gave the request.
+        public var requestID: UInt64
+        public var reply: Reply
+
+        /// The outcome of the request `requestID`.
+        public init(requestID: UInt64, reply: Reply) {
+            self.requestID = requestID
+            self.reply = reply
+        }
+    }
+
+    /// The answer to a request.
+    public enum Reply: Sendable {
+        /// The encoded response message.
+        case message([UInt8])
+        case failure(EtcdError)
+        /// A compaction to answer with `message` when its revisions are gone from the backend.
+        case whenCompacted(revision: Int64, message: [UInt8])
+    }
+
+    public let backend: Backend
+    public let store: Store
+    public let lessor: Lessor
+    /// The members as the applied entries say.
+    public internal(set) var cluster: Cluster
+    /// The term that response headers name.
+    public var raftTerm: UInt64 = 0
+
+    /// The version-2 store that snapshots carry.
+    public let image: StoreV2Image
+
+    let memberID: UInt64
+    var alarms: AlarmStore
+    /// The commits since the last ``takeCommits()``.
+    private var commits: [Commit] = []
+
+    /// An applier over what the backend holds.
+    public init(
+        backend: Backend, store: Store, lessor: Lessor, cluster: Cluster, image: StoreV2Image, memberID: UInt64
+    ) throws(BackendError) {
+        self.image = image
+        self.backend = backend
+        self.store = store
+        self.lessor = lessor
+        self.cluster = cluster
+        self.memberID = memberID
+        alarms = try AlarmStore(backend: backend)
+    }
+
+    /// The alarms that are raised.
+    public var raisedAlarms: [Alarm] { alarms.list(.none) }
+
+    /// Whether writes are refused for want of space.
+    public var isOutOfSpace: Bool { alarms.isOutOfSpace }
+
+    /// The commits since the last call, in order, for the watchers.
+    public func takeCommits() -> [Commit] {
+        guard !commits.isEmpty else { return [] }
+        defer { commits.removeAll() }
+        return commits
+    }
+
+    /// Applies an entry that carries a request. `now` is in milliseconds of the monotonic clock that leases count by.
+    ///
+    /// An entry that the backend already holds, as a restart replays them, changes only what the backend does not keep.
+    public func apply(_ entry: Entry, now: Int64) -> Outcome? {
+        precondition(entry.type == .normal, "a configuration change came to the applier as a request")
+        let isNew = entry.index > backend.consistentIndex
+        defer { noteApplied(entry) }
+        guard !entry.data.isEmpty else { return nil }
+        return entry.data.span.withUnsafeBytes { bytes in
+            guard let request = try? RaftRequestView(bytes), let kind = request.kind, kind != .v2 else {
+                applyV2(bytes)
+                return nil
+            }
+            guard isNew else { return nil }
+            return Outcome(requestID: request.id, reply: reply(to: request, kind, now: now))
+        }
+    }
+
+    /// Notes that `entry` has been applied when it changed nothing.
+    public func noteApplied(_ entry: Entry) {
+        if entry.index > backend.consistentIndex { backend.setConsistentIndex(entry.index, term: entry.term) }
+    }
+
+    private func reply(to request: RaftRequestView, _ kind: RaftRequestView.Kind, now: Int64) -> Reply {
+        do throws(EtcdError) {
+            switch kind {
+            case .put:
+                return .message(
+                    try put(try decode { () throws(WireError) in try PutRequest(decoding: request.request) }))
+            case .deleteRange:
+                return .message(
+                    try deleteRange(
+                        try decode { () throws(WireError) in try DeleteRangeRequest(decoding: request.request) }))
+            case .txn:
+                return .message(
+                    try txn(try decode { () throws(WireError) in try TxnRequest(decoding: request.request) }))
+            case .range:
+                let range = try decode { () throws(WireError) in try RangeRequest(decoding: request.request) }
+                return .message(try RangeQuery.answer(range, on: store, header: header()))
+            case .compaction:
+                return try compact(
+                    try decode { () throws(WireError) in try CompactionRequest(decoding: request.request) })
+            case .leaseGrant: return .message(try grantLease(request.request, now: now))
+            case .leaseRevoke: return .message(try revokeLease(request.request))
+            case .leaseCheckpoint: return .message(try checkpointLeases(request.request, now: now))
+            case .alarm: return .message(try alarm(request.request))
+            case .clusterVersionSet, .clusterMemberAttrSet:
+                try setClusterAttributes(request.request, kind)
+                return .message([])
+            default: throw EtcdError(.unimplemented, "etcdserver: request \(kind) is not supported")
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    func decode<Request>(_ body: () throws(WireError) -> Request) throws(EtcdError) -> Request {
+        do throws(WireError) {
+            return try body()
+        } catch {
+            throw EtcdError(.internal, "etcdserver: a log entry does not decode: \(error)")
+        }
+    }
+
+    /// A response's header at the store's revision.
+    func header() -> ResponseHeader {
+        ResponseHeader(
+            clusterID: cluster.id, memberID: memberID, revision: store.currentRevision, raftTerm: raftTerm)
+    }
+
+    /// Ends the store's transaction and moves the leases' attachments after it.
+    func endTransaction() -> Commit {
+        let commit = store.end()
+        guard !commit.changes.isEmpty else { return commit }
+        for change in commit.changes {
+            if change.lease == 0 {
+                if change.previousLease != 0 { lessor.detach(key: change.key) }
+            } else if change.lease != change.previousLease {
+                // The lease was there when the request was checked, and nothing came between.
+                try? lessor.attach(id: change.lease, key: change.key)
+            }
+        }
+        commits.append(commit)
+        return commit
+    }
+}

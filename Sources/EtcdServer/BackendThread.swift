@@ -1,0 +1,82 @@
+import Backend
+import Disk
+import Logging
+import RaftMessages
+import WriteAheadLog
+
+/// The thread that commits the backend, writes snapshot files and removes old ones: work that waits for the disk and that
+/// no request waits for.
+final class BackendThread: Sendable {
+    enum Order: Sendable {
+        /// Commit, and then save the snapshot whose data the commit completes.
+        case commit(CommitJob, Snapshot?)
+        case purge
+        case stop
+    }
+
+    private let mailbox = Mailbox<Order>()
+    private let snapshots: SnapshotDirectory
+    private let disk: any Disk
+    private let walDirectory: String
+    private let logger: Logger
+    private let metrics: Metrics
+    private let committed: @Sendable (CommitJob, Snapshot?) -> Void
+    private let failed: @Sendable (any Error) -> Void
+
+    init(
+        disk: any Disk, walDirectory: String, snapshots: SnapshotDirectory, logger: Logger, metrics: Metrics,
+        committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void, failed: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.disk = disk
+        self.walDirectory = walDirectory
+        self.snapshots = snapshots
+        self.logger = logger
+        self.metrics = metrics
+        self.committed = committed
+        self.failed = failed
+    }
+
+    func send(_ order: Order) {
+        mailbox.send(order)
+    }
+
+    func start() -> ServiceThread {
+        ServiceThread("etcd-backend") { [self] in run() }
+    }
+
+    private func run() {
+        var orders: [Order] = []
+        while true {
+            mailbox.receive(into: &orders, until: nil)
+            for order in orders {
+                do {
+                    switch order {
+                    case .commit(let job, let snapshot):
+                        let start = Clock.nanoseconds
+                        try job.run()
+                        metrics.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
+                        if let snapshot { try snapshots.save(snapshot) }
+                        committed(job, snapshot)
+                    case .purge: purge()
+                    case .stop: return
+                    }
+                } catch {
+                    failed(error)
+                    return
+                }
+            }
+        }
+    }
+
+    /// Old files that cannot be removed now are tried again next time.
+    private func purge() {
+        do {
+            for path in try WriteAheadLog.purge(disk: disk, directory: walDirectory) {
+                logger.info("purged", metadata: ["path": .string(path)])
+            }
+            for path in try snapshots.purge() { logger.info("purged", metadata: ["path": .string(path)]) }
+        } catch {
+            logger.warning("failed to purge files", metadata: ["error": .string("\(error)")])
+        }
+    }
+}

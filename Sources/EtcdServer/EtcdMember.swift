@@ -1,0 +1,270 @@
+import Configuration
+import Disk
+import EtcdAPI
+import GRPC
+import Glibc
+import Logging
+import MVCC
+import Member
+import Membership
+import NIOCore
+import NIOPosix
+import Synchronization
+import Watch
+import WriteAheadLog
+
+/// A running member: its threads, its listeners, and the order in which they come and go.
+public final class EtcdMember: @unchecked Sendable {
+    /// How long calls that are under way may take when the member stops.
+    private static let shutdownLimit = TimeAmount.seconds(3)
+    /// Threads for reads that would hold an event loop up.
+    private static let readerThreads = 2
+    /// What gRPC may add to a request, beyond its own limit (etcd's grpcOverheadBytes).
+    private static let grpcOverheadBytes = 512 * 1024
+
+    private let configuration: MemberConfiguration
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let readers: NIOThreadPool
+    private let member: MemberThread
+    private let log: LogThread
+    private let backend: BackendThread
+    private let watch: WatchThread
+    private var threads: [ServiceThread] = []
+    private var memberThread: ServiceThread?
+    private let clients: Server
+    private let peers: Server
+    private let store: Store
+
+    /// Starts a member, and returns when it serves clients.
+    public static func start(_ configuration: MemberConfiguration, logger: Logger) async throws -> EtcdMember {
+        raiseDescriptorLimit()
+        logger.info(
+            "starting an etcd server",
+            metadata: [
+                "etcd-version": .string(EtcdVersion.server), "name": .string(configuration.name),
+                "data-dir": .string(configuration.dataDirectory),
+            ])
+        let opened = try open(configuration, logger: logger)
+        for note in opened.notes { logger.warning("\(note)") }
+        let ready = ReadySignal()
+        let member = EtcdMember(configuration, opened, logger: logger, ready: ready)
+        try await member.listenToPeers()
+        member.run(opened)
+        await ready.wait()
+        logger.info("ready to serve client requests")
+        try await member.listenToClients()
+        return member
+    }
+
+    private static func open(_ configuration: MemberConfiguration, logger: Logger) throws(StartError) -> OpenedMember {
+        try OpenedMember.open(
+            configuration,
+            MemberSurroundings(
+                disk: POSIXDisk(), randomNumber: { Int.random(in: 0..<$0) }, unixMilliseconds: Clock.unixMilliseconds,
+                waitingForLock: { path in
+                    logger.info(
+                        "waiting for the lock on the database, which another process holds",
+                        metadata: ["path": .string(path)])
+                },
+                raftLog: { level, line in
+                    switch level {
+                    case .debug: logger.debug("\(line)")
+                    case .info: logger.info("\(line)")
+                    case .warning: logger.warning("\(line)")
+                    case .error: logger.error("\(line)")
+                    }
+                }))
+    }
+
+    private init(
+        _ configuration: MemberConfiguration, _ opened: OpenedMember, logger: Logger, ready: ReadySignal
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount))
+        readers = NIOThreadPool(numberOfThreads: Self.readerThreads)
+        readers.start()
+        let metrics = Metrics()
+        var ids = RequestIDs(memberID: opened.memberID, startedAt: Clock.unixMilliseconds)
+        // The core's ids are odd, the clients' even.
+        let status = MemberStatus(
+            memberID: opened.memberID, clusterID: opened.clusterID, firstRequestID: ids.next() & ~1)
+        store = opened.core.applier.store
+        let publisher = store.publisher
+        let member = MemberThread { ready.signal() }
+        self.member = member
+        log = LogThread(
+            metrics: metrics, done: { member.send(.appended($0)) },
+            snapshotSaved: { member.send(.snapshotSaved($0)) },
+            failed: { FatalError.stop(logger, "failed to write the write-ahead log", $0) })
+        backend = BackendThread(
+            disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots, logger: logger,
+            metrics: metrics, committed: { member.send(.committed($0, $1)) },
+            failed: { FatalError.stop(logger, "failed to commit the backend", $0) })
+        watch = WatchThread(publisher: publisher, metrics: metrics)
+        let gateways = Gateways(Array(group.makeIterator()), member: member)
+        let http = HTTPService(
+            gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,
+            quota: configuration.quotaBackendBytes)
+        var methods = HealthService().methods
+        let services = Services(
+            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers, watch: watch,
+            configuration: configuration)
+        methods.merge(services.methods) { first, _ in first }
+        var server = Server.Configuration()
+        server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
+        clients = Server(
+            group: group, configuration: server, methods: methods, observer: Self.observer(metrics, logger),
+            readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
+        peers = Server(group: group, methods: [:], http: { http.answerPeer($0) })
+        parts = MemberThread.Parts(
+            core: opened.core, log: log, backend: backend, watch: watch, status: status, metrics: metrics,
+            settings: MemberThread.Settings(
+                heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
+                batchMilliseconds: Int64(configuration.backendBatchMilliseconds),
+                batchLimit: configuration.backendBatchLimit, snapshotCount: configuration.snapshotCount,
+                autoCompactor: AutoCompactor(configuration.autoCompaction),
+                published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
+                logger: logger),
+            snapshotIndex: opened.snapshotIndex)
+    }
+
+    /// What the member's thread is started with; nil once it has it.
+    private var parts: MemberThread.Parts?
+
+    private static func observer(_ metrics: Metrics, _ logger: Logger) -> ServerObserver {
+        var observer = ServerObserver()
+        observer.connectionRejected = { peer, reason in
+            logger.warning(
+                "rejected connection on client endpoint",
+                metadata: ["remote-addr": .string(peer), "error": .string(reason)])
+        }
+        observer.callFinished = { call in
+            metrics.count(
+                path: call.path, code: call.code.name, received: call.traffic.bytesReceived,
+                sent: call.traffic.bytesSent)
+        }
+        return observer
+    }
+
+    private func run(_ opened: OpenedMember) {
+        guard let parts else { preconditionFailure("a member is started once") }
+        self.parts = nil
+        threads = [log.start(opened.log), backend.start()]
+        var options = WatchOptions(clusterID: opened.clusterID, memberID: opened.memberID)
+        options.fragmentBytes = configuration.maxRequestBytes + Self.grpcOverheadBytes
+        threads.append(watch.start(options))
+        nonisolated(unsafe) let handedOver = parts
+        memberThread = member.start(handedOver)
+    }
+
+    private func listenToPeers() async throws {
+        for url in configuration.listenPeerURLs { try await bind(peers, url, "peer") }
+    }
+
+    private func listenToClients() async throws {
+        for url in configuration.listenClientURLs {
+            try await bind(clients, url, "client")
+            logger.info(
+                "serving client traffic insecurely; this is strongly discouraged!",
+                metadata: ["address": .string(url.authority), "traffic": "grpc+http"])
+        }
+    }
+
+    private func bind(_ server: Server, _ url: ServiceURL, _ kind: String) async throws {
+        do {
+            if url.scheme == .unix {
+                _ = try await server.bind(unixDomainSocketPath: url.host)
+            } else {
+                _ = try await server.bind(host: url.host.isEmpty ? "0.0.0.0" : url.host, port: url.port)
+            }
+        } catch {
+            throw StartError("cannot listen for \(kind) traffic on \(url.text): \(error)")
+        }
+    }
+
+    /// Stops serving, finishes what is under way, and closes the files.
+    public func stop() async {
+        try? await clients.shutdown(limit: Self.shutdownLimit)
+        try? await peers.shutdown()
+        member.send(.stop)
+        memberThread?.join()
+        watch.send(.stop)
+        log.send(.stop)
+        backend.send(.stop)
+        for thread in threads { thread.join() }
+        do {
+            // Its thread has ended, so the store is this one's now.
+            try store.backend.commitNow()
+        } catch {
+            logger.warning("the last commit of the backend failed", metadata: ["error": .string("\(error)")])
+        }
+        store.backend.close()
+        try? await readers.shutdownGracefully()
+        try? await group.shutdownGracefully()
+    }
+
+    /// Every connection takes a descriptor, and the usual soft limit of 1024 is for programs that use `select`.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+/// The gRPC services of a member.
+private struct Services {
+    let methods: [String: Method]
+
+    init(
+        gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
+        readers: NIOThreadPool, watch: WatchThread, configuration: MemberConfiguration
+    ) {
+        let requestLimit = configuration.maxRequestBytes
+        let keyValues = KeyValueService(
+            gateways: gateways, status: status, publisher: publisher, readers: readers,
+            limits: .init(requestBytes: requestLimit, txnOperations: configuration.maxTxnOperations))
+        let leases = LeaseService(gateways: gateways, member: member, status: status, requestLimit: requestLimit)
+        let maintenance = MaintenanceService(
+            gateways: gateways, member: member, status: status, readers: readers,
+            quota: configuration.quotaBackendBytes, requestLimit: requestLimit)
+        let tables = [
+            keyValues.methods, leases.methods, maintenance.methods,
+            WatchService(watch: watch, publisher: publisher).methods,
+            ClusterService(gateways: gateways, member: member).methods,
+        ]
+        methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
+    }
+}
+
+/// Wakes the one who waits for the member to be ready.
+private final class ReadySignal: Sendable {
+    private enum State {
+        case waiting(CheckedContinuation<Void, Never>?)
+        case ready
+    }
+
+    private let state = Mutex(State.waiting(nil))
+
+    func signal() {
+        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            defer { state = .ready }
+            if case .waiting(let waiter) = state { return waiter }
+            return nil
+        }
+        waiter?.resume()
+    }
+
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let isReady = state.withLock { state in
+                if case .ready = state { return true }
+                state = .waiting(continuation)
+                return false
+            }
+            if isReady { continuation.resume() }
+        }
+    }
+}

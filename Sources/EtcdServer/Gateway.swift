@@ -1,0 +1,105 @@
+import Applier
+import EtcdAPI
+import GRPC
+import MVCC
+import Member
+import NIOCore
+
+/// The way from one event loop's calls to the member and back: what the calls of one turn ask goes over in one piece,
+/// and what comes of it comes back in one.
+///
+/// Used on its event loop alone, but for ``deliver(_:)`` and its like, which other threads call.
+final class Gateway: @unchecked Sendable {
+    /// A request for the log, encoded as its entry, and the call that waits for it.
+    struct Proposal: Sendable {
+        var id: UInt64
+        var entry: [UInt8]
+        /// Whether the request takes space, so that the quota counts.
+        var takesSpace: Bool
+        var call: UnaryCall
+    }
+
+    /// Linearizable reads of one turn.
+    struct Reads: Sendable {
+        var gateway: Gateway
+        var reads: [@Sendable (Result<StoreView, EtcdError>) -> Void]
+    }
+
+    /// A renewal of a lease and the stream that it came on.
+    struct KeepAlive: Sendable {
+        var lease: Int64
+        var stream: LeaseKeepAliveStream
+    }
+
+    /// The answer to a proposal.
+    struct Answer: Sendable {
+        var call: UnaryCall
+        var reply: Result<[UInt8], EtcdError>
+    }
+
+    let eventLoop: any EventLoop
+    private let member: MemberThread
+    private var proposals: [Proposal] = []
+    private var reads: [@Sendable (Result<StoreView, EtcdError>) -> Void] = []
+    private var keepAlives: [KeepAlive] = []
+
+    init(eventLoop: any EventLoop, member: MemberThread) {
+        self.eventLoop = eventLoop
+        self.member = member
+    }
+
+    func propose(_ proposal: Proposal) {
+        proposals.append(proposal)
+    }
+
+    /// Runs `body` when the published view holds all that was committed before.
+    func readLinearizably(_ body: @escaping @Sendable (Result<StoreView, EtcdError>) -> Void) {
+        reads.append(body)
+    }
+
+    func keepAlive(_ keepAlive: KeepAlive) {
+        keepAlives.append(keepAlive)
+    }
+
+    /// Hands over what this turn's calls asked.
+    func flush() {
+        if !proposals.isEmpty {
+            member.send(.proposals(self, proposals))
+            proposals.removeAll()
+        }
+        if !reads.isEmpty {
+            member.send(.reads(Reads(gateway: self, reads: reads)))
+            reads.removeAll()
+        }
+        if !keepAlives.isEmpty {
+            member.send(.keepAlives(self, keepAlives))
+            keepAlives.removeAll()
+        }
+    }
+
+    /// Answers calls. Any thread.
+    func deliver(_ answers: [Answer]) {
+        eventLoop.execute {
+            for answer in answers {
+                switch answer.reply {
+                case .success(let message): answer.call.respond(message)
+                case .failure(let error): answer.call.fail(Status(error))
+                }
+            }
+        }
+    }
+
+    /// Answers reads. Any thread.
+    func deliver(_ reads: Reads, _ view: Result<StoreView, EtcdError>) {
+        eventLoop.execute {
+            for read in reads.reads { read(view) }
+        }
+    }
+}
+
+extension Status {
+    /// The status that tells a client of `error`.
+    init(_ error: EtcdError) {
+        self.init(Code(rawValue: error.code.rawValue) ?? .unknown, error.message)
+    }
+}

@@ -1,0 +1,112 @@
+import EtcdAPI
+import GRPC
+import MVCC
+import Membership
+import NIOCore
+
+/// What the member answers over plain HTTP: its version, its health and its metrics.
+final class HTTPService: Sendable {
+    private let gateways: Gateways
+    private let member: MemberThread
+    private let status: MemberStatus
+    private let metrics: Metrics
+    private let publisher: StorePublisher
+    private let quota: Int64
+
+    init(
+        gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: Metrics, publisher: StorePublisher,
+        quota: Int64
+    ) {
+        self.gateways = gateways
+        self.member = member
+        self.status = status
+        self.metrics = metrics
+        self.publisher = publisher
+        self.quota = quota
+    }
+
+    /// Answers on a client port.
+    func answer(_ call: HTTPCall) {
+        switch call.request.path {
+        case "/version": version(call)
+        case "/health": health(call)
+        case "/metrics": metrics(call)
+        default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
+        }
+    }
+
+    /// Answers on a peer port.
+    func answerPeer(_ call: HTTPCall) {
+        switch call.request.path {
+        case "/version": version(call)
+        case "/members": members(call)
+        default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
+        }
+    }
+
+    private func json(_ call: HTTPCall, status: Int = 200, _ body: [UInt8]) {
+        call.eventLoop.execute {
+            call.respond(HTTPResponse(status: status, headers: [("content-type", "application/json")], body: body))
+        }
+    }
+
+    private func refuseAllBut(_ methods: [String], _ call: HTTPCall) -> Bool {
+        if methods.contains(call.request.method) { return false }
+        let headers = [("allow", methods.joined(separator: ", ")), ("content-type", "text/plain; charset=utf-8")]
+        call.respond(HTTPResponse(status: 405, headers: headers, body: Array("Method Not Allowed\n".utf8)))
+        return true
+    }
+
+    private func version(_ call: HTTPCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        member.perform { [self] member in
+            let cluster = member.core.applier.cluster.version ?? "not_decided"
+            json(call, Array("{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}".utf8))
+        }
+    }
+
+    private func health(_ call: HTTPCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        if status.hasAlarm.load(ordering: .relaxed) {
+            unhealthy(call, "ALARM NOSPACE")
+        } else if status.leader.load(ordering: .relaxed) == 0 {
+            unhealthy(call, "RAFT NO LEADER")
+        } else {
+            gateways[call.eventLoop].readLinearizably { [self] view in
+                switch view {
+                case .success: json(call, Array("{\"health\":\"true\",\"reason\":\"\"}".utf8))
+                case .failure(let error): unhealthy(call, "QGET ERROR:\(error.message)")
+                }
+            }
+            gateways[call.eventLoop].flush()
+        }
+    }
+
+    private func unhealthy(_ call: HTTPCall, _ reason: String) {
+        json(call, status: 503, Array("{\"health\":\"false\",\"reason\":\"\(reason)\"}".utf8))
+    }
+
+    private func metrics(_ call: HTTPCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        let view = publisher.latest()
+        let text = metrics.text(
+            status: status, currentRevision: view.currentRevision, compactedRevision: view.compactedRevision,
+            quota: quota)
+        call.respond(
+            HTTPResponse(
+                status: 200, headers: [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
+                body: Array(text.utf8)))
+    }
+
+    private func members(_ call: HTTPCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        member.perform { member in
+            let cluster = member.core.applier.cluster
+            let body = MemberJSON.encode(cluster.sortedMembers) + Array("\n".utf8)
+            let headers = [
+                ("content-type", "application/json"), ("x-etcd-cluster-id", Identity.text(cluster.id)),
+            ]
+            call.eventLoop.execute { call.respond(HTTPResponse(status: 200, headers: headers, body: body)) }
+        }
+    }
+}

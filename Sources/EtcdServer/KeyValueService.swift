@@ -1,0 +1,200 @@
+import Applier
+import EtcdAPI
+import GRPC
+import MVCC
+import Member
+import NIOCore
+import NIOPosix
+import WireFormat
+
+/// `etcdserverpb.KV`: checks requests on the event loop they came on, answers reads there, and sends writes to the log.
+final class KeyValueService: Sendable {
+    struct Limits: Sendable {
+        var requestBytes: Int
+        var txnOperations: Int
+    }
+
+    /// A range of more pairs than this is read on a thread of its own, so that the event loop's other calls do not wait.
+    private static let pairsOnEventLoop = 256
+
+    let gateways: Gateways
+    private let status: MemberStatus
+    private let publisher: StorePublisher
+    private let readers: NIOThreadPool
+    private let limits: Limits
+
+    init(
+        gateways: Gateways, status: MemberStatus, publisher: StorePublisher, readers: NIOThreadPool, limits: Limits
+    ) {
+        self.gateways = gateways
+        self.status = status
+        self.publisher = publisher
+        self.readers = readers
+        self.limits = limits
+    }
+
+    var methods: [String: Method] {
+        [
+            EtcdMethod.range.path: .unary { [self] call, message in handling(call) { try range(call, message) } },
+            EtcdMethod.put.path: .unary { [self] call, message in handling(call) { try put(call, message) } },
+            EtcdMethod.deleteRange.path: .unary { [self] call, message in
+                handling(call) { try deleteRange(call, message) }
+            },
+            EtcdMethod.txn.path: .unary { [self] call, message in handling(call) { try txn(call, message) } },
+            EtcdMethod.compact.path: .unary { [self] call, message in handling(call) { try compact(call, message) } },
+            EtcdMethod.rangeStream.path: .stream { [self] call in
+                RangeStreamHandler(call: call, service: self, publisher: publisher, readers: readers)
+            },
+        ]
+    }
+
+    /// Answers a call with the error that `body` throws.
+    private func handling(_ call: UnaryCall, _ body: () throws -> Void) {
+        do {
+            try body()
+        } catch let error as EtcdError {
+            call.fail(Status(error))
+        } catch {
+            call.fail(Status(.internal, "\(error)"))
+        }
+    }
+
+    /// A response's header; the revision comes from what is read.
+    var header: ResponseHeader {
+        ResponseHeader(
+            clusterID: status.clusterID, memberID: status.memberID, raftTerm: status.term.load(ordering: .relaxed))
+    }
+
+    private func gateway(_ call: UnaryCall) -> Gateway { gateways[call.eventLoop] }
+
+    // MARK: Reads
+
+    private func range(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let request = try message.withUnsafeBytes { try RangeRequest(decoding: $0) }
+        try RequestCheck.check(request)
+        if request.serializable {
+            answer(call, request, publisher.latest())
+            return
+        }
+        gateway(call).readLinearizably { [self] view in
+            switch view {
+            case .success(let view): answer(call, request, view)
+            case .failure(let error): call.fail(Status(error))
+            }
+        }
+    }
+
+    private func answer(_ call: UnaryCall, _ request: RangeRequest, _ view: StoreView) {
+        let header = self.header
+        if isSmall(request, view) {
+            handling(call) { call.respond(try RangeQuery.run(request, on: view, header: header)) }
+            return
+        }
+        inBackground(call) { try RangeQuery.run(request, on: view, header: header) }
+    }
+
+    /// Whether `request` can be answered in a moment.
+    private func isSmall(_ request: RangeRequest, _ view: StoreView) -> Bool {
+        guard let end = request.end else { return true }
+        if request.revision != 0 && request.revision != view.currentRevision { return false }
+        if request.countOnly { return true }
+        if request.limit > 0 && request.limit <= Self.pairsOnEventLoop && request.sortTarget == .key
+            && request.sortOrder != .descend
+        {
+            return true
+        }
+        let count = try? view.range(key: request.key, end: end, countOnly: true) { _ in }.count
+        return count.map { $0 <= Self.pairsOnEventLoop } ?? true
+    }
+
+    private func inBackground(_ call: UnaryCall, _ body: @escaping @Sendable () throws -> [UInt8]) {
+        readers.submit { [self] _ in
+            let result = Result(catching: body)
+            call.eventLoop.execute { [self] in handling(call) { call.respond(try result.get()) } }
+        }
+    }
+
+    // MARK: Writes
+
+    private func put(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let request = try message.withUnsafeBytes { try PutRequest(decoding: $0) }
+        try RequestCheck.check(request)
+        try propose(.put, message, takesSpace: true, call)
+    }
+
+    private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let request = try message.withUnsafeBytes { try DeleteRangeRequest(decoding: $0) }
+        try RequestCheck.check(request)
+        try propose(.deleteRange, message, takesSpace: false, call)
+    }
+
+    private func compact(_ call: UnaryCall, _ message: [UInt8]) throws {
+        _ = try message.withUnsafeBytes { try CompactionRequest(decoding: $0) }
+        try propose(.compaction, message, takesSpace: false, call)
+    }
+
+    private func txn(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let request: TxnRequest
+        do {
+            request = try message.withUnsafeBytes { try TxnRequest(decoding: $0) }
+        } catch let error as WireError {
+            if case .tooMany = error.reason { throw EtcdError.tooManyOperations }
+            throw error
+        }
+        try RequestCheck.check(request, limit: limits.txnOperations)
+        guard TxnQuery.isReadOnly(request) else {
+            try propose(.txn, message, takesSpace: true, call)
+            return
+        }
+        if TxnQuery.isSerializable(request) {
+            answer(call, request, publisher.latest())
+            return
+        }
+        gateway(call).readLinearizably { [self] view in
+            switch view {
+            case .success(let view): answer(call, request, view)
+            case .failure(let error): call.fail(Status(error))
+            }
+        }
+    }
+
+    /// A transaction may hold many ranges, so it is read away from the event loop.
+    private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView) {
+        let header = self.header
+        inBackground(call) { try TxnQuery.run(request, on: view, header: header) }
+    }
+
+    private func propose(
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall
+    ) throws(EtcdError) {
+        try gateways.propose(kind, message, takesSpace: takesSpace, call, limit: limits.requestBytes, status: status)
+    }
+}
+
+/// The gateways of all event loops.
+final class Gateways: Sendable {
+    private let gateways: [Gateway]
+
+    init(_ loops: [any EventLoop], member: MemberThread) {
+        gateways = loops.map { Gateway(eventLoop: $0, member: member) }
+    }
+
+    /// The gateway of `loop`, which is one of those that this was made with.
+    subscript(loop: any EventLoop) -> Gateway {
+        guard let gateway = gateways.first(where: { $0.eventLoop === loop }) else {
+            preconditionFailure("a call came on an event loop that the server does not have")
+        }
+        return gateway
+    }
+
+    /// Sends a client's request to the log; its bytes go into the entry as they are.
+    func propose(
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall, limit: Int,
+        status: MemberStatus
+    ) throws(EtcdError) {
+        let id = status.nextRequestID()
+        let entry = message.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) }
+        if entry.count > limit { throw .requestTooLarge }
+        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, takesSpace: takesSpace, call: call))
+    }
+}

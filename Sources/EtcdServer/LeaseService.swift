@@ -1,0 +1,158 @@
+import Applier
+import EtcdAPI
+import FoundationEssentials
+import GRPC
+import Lease
+import NIOCore
+import SwiftProtobuf
+import WireFormat
+
+/// `etcdserverpb.Lease`.
+final class LeaseService: Sendable {
+    private let gateways: Gateways
+    private let member: MemberThread
+    private let status: MemberStatus
+    private let requestLimit: Int
+
+    init(gateways: Gateways, member: MemberThread, status: MemberStatus, requestLimit: Int) {
+        self.gateways = gateways
+        self.member = member
+        self.status = status
+        self.requestLimit = requestLimit
+    }
+
+    var methods: [String: Method] {
+        [
+            EtcdMethod.leaseGrant.path: .unary { [self] call, message in grant(call, message) },
+            EtcdMethod.leaseRevoke.path: .unary { [self] call, message in revoke(call, message) },
+            EtcdMethod.leaseKeepAlive.path: .stream { [self] call in
+                LeaseKeepAliveStream(call: call, gateway: gateways[call.eventLoop])
+            },
+            EtcdMethod.leaseTimeToLive.path: .unary { [self] call, message in timeToLive(call, message) },
+            EtcdMethod.leaseLeases.path: .unary { [self] call, _ in leases(call) },
+        ]
+    }
+
+    private func grant(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            var request = try Etcdserverpb_LeaseGrantRequest(serializedBytes: message)
+            if request.id == 0 { request.id = Int64(status.nextRequestID() & UInt64(Int64.max)) }
+            let bytes: [UInt8] = try request.serializedBytes()
+            try gateways.propose(
+                .leaseGrant, bytes, takesSpace: true, call, limit: requestLimit, status: status)
+        }
+    }
+
+    private func revoke(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            _ = try Etcdserverpb_LeaseRevokeRequest(serializedBytes: message)
+            try gateways.propose(
+                .leaseRevoke, message, takesSpace: false, call, limit: requestLimit, status: status)
+        }
+    }
+
+    private func timeToLive(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            let request = try Etcdserverpb_LeaseTimeToLiveRequest(serializedBytes: message)
+            member.perform { member in
+                var response = Etcdserverpb_LeaseTimeToLiveResponse()
+                response.id = request.id
+                response.header = Etcdserverpb_ResponseHeader(member.header())
+                let found = try? member.core.applier.lessor.timeToLive(
+                    id: request.id, now: Clock.milliseconds, keys: request.keys)
+                // A lease that is gone is no error: its time is minus one.
+                response.ttl = found?.remainingTTL ?? -1
+                response.grantedTtl = found?.grantedTTL ?? 0
+                response.keys = found?.keys.map { Data($0) } ?? []
+                call.reply(response)
+            }
+        }
+    }
+
+    private func leases(_ call: UnaryCall) {
+        member.perform { member in
+            var response = Etcdserverpb_LeaseLeasesResponse()
+            response.header = Etcdserverpb_ResponseHeader(member.header())
+            response.leases = member.core.applier.lessor.leases().map { id in
+                var lease = Etcdserverpb_LeaseStatus()
+                lease.id = id
+                return lease
+            }
+            call.reply(response)
+        }
+    }
+
+    /// The answer to one renewal; a lease that is gone has no time to live.
+    static func keepAliveResponse(_ header: ResponseHeader, lease: Int64, ttl: Int64) -> [UInt8] {
+        var writer = WireWriter()
+        header.encodeField(into: &writer)
+        writer.int64(2, lease)
+        writer.int64(3, ttl)
+        return writer.bytes
+    }
+}
+
+/// One stream of renewals.
+final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
+    private let call: StreamCall
+    private let gateway: Gateway
+    private var isOver = false
+    private var waiting = 0
+    private var isHalfClosed = false
+
+    init(call: StreamCall, gateway: Gateway) {
+        self.call = call
+        self.gateway = gateway
+    }
+
+    func received(_ message: [UInt8]) {
+        guard !isOver else { return }
+        guard let lease = try? message.withUnsafeBytes({ try Self.leaseID($0) }) else {
+            finish(Status(.internal, "grpc: failed to unmarshal the received message"))
+            return
+        }
+        waiting += 1
+        gateway.keepAlive(Gateway.KeepAlive(lease: lease, stream: self))
+        if !call.isWritable { call.pauseReading() }
+    }
+
+    private static func leaseID(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> Int64 {
+        var id: Int64 = 0
+        var reader = WireReader(bytes)
+        while let tag = try reader.next() {
+            if tag.field == 1 { id = try reader.int64(tag) } else { try reader.skip(tag) }
+        }
+        return id
+    }
+
+    func halfClosed() {
+        isHalfClosed = true
+        finishIfDone()
+    }
+
+    func cancelled(_ reason: CancelReason) { isOver = true }
+
+    func writable() { call.resumeReading() }
+
+    /// Sends the answer to one renewal. On the stream's event loop.
+    func deliver(_ reply: Result<[UInt8], EtcdError>) {
+        guard !isOver else { return }
+        waiting -= 1
+        switch reply {
+        case .success(let message):
+            call.send(message)
+            finishIfDone()
+        case .failure(let error): finish(Status(error))
+        }
+    }
+
+    private func finishIfDone() {
+        if isHalfClosed && waiting == 0 { finish(.ok) }
+    }
+
+    private func finish(_ status: Status) {
+        guard !isOver else { return }
+        isOver = true
+        call.finish(status)
+    }
+}

@@ -1,0 +1,224 @@
+import Applier
+import Backend
+import Crypto
+import EtcdAPI
+import FoundationEssentials
+import GRPC
+import MVCC
+import NIOCore
+import NIOPosix
+import SwiftProtobuf
+
+/// `etcdserverpb.Maintenance`.
+final class MaintenanceService: Sendable {
+    private let gateways: Gateways
+    private let member: MemberThread
+    private let status: MemberStatus
+    private let readers: NIOThreadPool
+    private let quota: Int64
+    private let requestLimit: Int
+
+    init(
+        gateways: Gateways, member: MemberThread, status: MemberStatus, readers: NIOThreadPool, quota: Int64,
+        requestLimit: Int
+    ) {
+        self.gateways = gateways
+        self.member = member
+        self.status = status
+        self.readers = readers
+        self.quota = quota
+        self.requestLimit = requestLimit
+    }
+
+    var methods: [String: Method] {
+        [
+            EtcdMethod.alarm.path: .unary { [self] call, message in alarm(call, message) },
+            EtcdMethod.status.path: .unary { [self] call, _ in status(call) },
+            EtcdMethod.defragment.path: .unary { [self] call, _ in defragment(call) },
+            EtcdMethod.hash.path: .unary { [self] call, _ in hash(call) },
+            EtcdMethod.hashKV.path: .unary { [self] call, message in hashKV(call, message) },
+            EtcdMethod.snapshot.path: .stream { [self] call in
+                SnapshotHandler(call: call, member: member, readers: readers)
+            },
+        ]
+    }
+
+    private func alarm(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            _ = try Etcdserverpb_AlarmRequest(serializedBytes: message)
+            try gateways.propose(.alarm, message, takesSpace: false, call, limit: requestLimit, status: status)
+        }
+    }
+
+    private func status(_ call: UnaryCall) {
+        let quota = self.quota
+        member.perform { member in
+            let core = member.core
+            var response = Etcdserverpb_StatusResponse()
+            response.header = Etcdserverpb_ResponseHeader(member.header())
+            response.version = EtcdVersion.server
+            member.noteSize()
+            response.dbSize = Int64(core.applier.backend.fileSize)
+            response.dbSizeInUse = Int64(core.applier.backend.sizeInUse)
+            response.dbSizeQuota = quota
+            response.leader = core.leader
+            response.raftIndex = core.committedIndex
+            response.raftTerm = core.term
+            response.raftAppliedIndex = core.appliedIndex
+            response.isLearner = core.applier.cluster.members[core.settings.memberID]?.isLearner ?? false
+            if core.leader == 0 { response.errors.append(EtcdError.noLeader.message) }
+            for alarm in core.applier.raisedAlarms {
+                let name = alarm.kind == .noSpace ? "NOSPACE" : "CORRUPT"
+                response.errors.append("memberID:\(alarm.memberID) alarm:\(name) ")
+            }
+            call.reply(response)
+        }
+    }
+
+    private func defragment(_ call: UnaryCall) {
+        member.perform { member in
+            member.afterNextCommit { member in
+                do {
+                    try member.core.applier.backend.defragment()
+                    member.core.applier.store.publish()
+                    member.noteSize()
+                    // etcd's answer has no header.
+                    call.reply(Etcdserverpb_DefragmentResponse())
+                } catch {
+                    call.reply(EtcdError(.unknown, "\(error)"))
+                }
+            }
+        }
+    }
+
+    private func hash(_ call: UnaryCall) {
+        let readers = self.readers
+        member.perform { member in
+            member.afterNextCommit { member in
+                let header = member.header()
+                let snapshot = Result { try member.core.applier.backend.snapshot() }
+                readers.submit { _ in
+                    do {
+                        var response = Etcdserverpb_HashResponse()
+                        response.header = Etcdserverpb_ResponseHeader(header)
+                        response.hash = try snapshot.get().hash()
+                        call.reply(response)
+                    } catch {
+                        call.reply(EtcdError(.unknown, "\(error)"))
+                    }
+                }
+            }
+        }
+    }
+
+    private func hashKV(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            let request = try Etcdserverpb_HashKVRequest(serializedBytes: message)
+            let readers = self.readers
+            member.perform { member in
+                let header = member.header()
+                let view = member.core.applier.store.publisher.latest()
+                readers.submit { _ in
+                    do throws(StoreError) {
+                        let hash = try view.hashByRevision(request.revision)
+                        var response = Etcdserverpb_HashKVResponse()
+                        response.header = Etcdserverpb_ResponseHeader(header)
+                        response.hash = hash.hash
+                        response.compactRevision = hash.compactRevision
+                        response.hashRevision = hash.revision
+                        call.reply(response)
+                    } catch {
+                        call.reply(EtcdError(error))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `Maintenance.Snapshot`: the whole backend file, then its SHA-256.
+final class SnapshotHandler: StreamHandler, @unchecked Sendable {
+    /// Bytes of the file in one message, as etcd sends them.
+    private static let pieceBytes = 32 * 1024
+
+    private let call: StreamCall
+    private let member: MemberThread
+    private let readers: NIOThreadPool
+    private var hasBegun = false
+    private var isOver = false
+    /// Lets the reading thread send one more piece, or end when the stream is gone.
+    private let permits = PiecePermits()
+
+    init(call: StreamCall, member: MemberThread, readers: NIOThreadPool) {
+        self.call = call
+        self.member = member
+        self.readers = readers
+    }
+
+    func received(_ message: [UInt8]) {
+        guard !hasBegun else { return }
+        hasBegun = true
+        member.perform { [self] member in
+            member.afterNextCommit { [self] member in
+                let snapshot = Result { try member.core.applier.backend.snapshot() }
+                // A slow client would hold one of the readers for long, so each snapshot has a thread of its own.
+                _ = ServiceThread("etcd-snapshot") { [self] in run(snapshot) }
+            }
+        }
+    }
+
+    func halfClosed() {}
+
+    func cancelled(_ reason: CancelReason) {
+        isOver = true
+        permits.close()
+    }
+
+    func writable() { permits.open() }
+
+    private func run(_ snapshot: Result<BackendSnapshot, any Error>) {
+        do {
+            let snapshot = try snapshot.get()
+            var digest = SHA256()
+            var remaining = UInt64(snapshot.size)
+            try snapshot.write { bytes in
+                var rest = bytes
+                while !rest.isEmpty {
+                    let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.pieceBytes))
+                    rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+                    digest.update(bufferPointer: piece)
+                    remaining -= min(remaining, UInt64(piece.count))
+                    try send([UInt8](piece), remaining: remaining)
+                }
+            }
+            try send(Array(digest.finalize()), remaining: 0)
+            end(.ok)
+        } catch is PiecePermits.Closed {
+            return
+        } catch {
+            end(Status(.unknown, "\(error)"))
+        }
+    }
+
+    private func send(_ piece: [UInt8], remaining: UInt64) throws {
+        try permits.wait()
+        var response = Etcdserverpb_SnapshotResponse()
+        response.blob = Data(piece)
+        response.remainingBytes = remaining
+        response.version = EtcdVersion.server
+        let message: [UInt8] = try response.serializedBytes()
+        call.eventLoop.execute { [self] in
+            guard !isOver else { return }
+            call.send(message)
+            if call.isWritable { permits.open() }
+        }
+    }
+
+    private func end(_ status: Status) {
+        call.eventLoop.execute { [self] in
+            guard !isOver else { return }
+            isOver = true
+            call.finish(status)
+        }
+    }
+}

@@ -1,0 +1,442 @@
+import Applier
+import Backend
+import EtcdAPI
+import GRPC
+import Lease
+import Logging
+import MVCC
+import Member
+import Membership
+import RaftMessages
+import WriteAheadLog
+
+/// The thread that owns the member's core: everything that changes the member happens here, in turns.
+///
+/// A turn takes all that has come, lets the core go on, and hands out what follows: writes to the log's thread, commits to
+/// the backend's, answers to the event loops, events to the watchers.
+final class MemberThread: @unchecked Sendable {
+    enum Event: Sendable {
+        case proposals(Gateway, [Gateway.Proposal])
+        case reads(Gateway.Reads)
+        case keepAlives(Gateway, [Gateway.KeepAlive])
+        case appended([Message])
+        case committed(CommitJob, Snapshot?)
+        case snapshotSaved(Snapshot)
+        /// Something rare that needs the core.
+        case perform(@Sendable (MemberThread) -> Void)
+        case stop
+    }
+
+    /// What the thread needs to run.
+    struct Parts {
+        var core: MemberCore
+        var log: LogThread
+        var backend: BackendThread
+        var watch: WatchThread
+        var status: MemberStatus
+        var metrics: Metrics
+        var settings: Settings
+        var snapshotIndex: UInt64
+    }
+
+    struct Settings: Sendable {
+        var heartbeatMilliseconds: Int64
+        var batchMilliseconds: Int64
+        var batchLimit: Int
+        var snapshotCount: UInt64
+        var autoCompactor: AutoCompactor
+        var published: PublishedAttributes
+        var logger: Logger
+    }
+
+    /// A call that waits for its log entry to be applied.
+    private struct Waiter {
+        var gateway: Gateway
+        var call: UnaryCall
+        var deadline: Int64
+    }
+
+    /// Requests are refused while this many wait for the log, as etcd refuses them when applying lags this far.
+    private static let pendingLimit = 50_000
+    /// The backend's pending writes may grow to this many bytes before proposals wait for a commit to finish.
+    private static let uncommittedLimit = 256 << 20
+    /// Leases that have run out are looked for this often, in milliseconds.
+    private static let leaseInterval: Int64 = 500
+    /// Old files are removed this often, in milliseconds.
+    private static let purgeInterval: Int64 = 30_000
+    /// Between two batches of a compaction, so that requests go in between.
+    private static let compactionPause: Int64 = 10
+
+    private let mailbox = Mailbox<Event>()
+    private let ready: @Sendable () -> Void
+
+    // Everything below belongs to the running thread.
+    private var parts: Parts?
+    private var waiters: [UInt64: Waiter] = [:]
+    private var waitingReads: [UInt64: Gateway.Reads] = [:]
+    private var lastReadToken: UInt64 = 0
+    private var answers: [ObjectIdentifier: (Gateway, [Gateway.Answer])] = [:]
+    private var backlog: [(Gateway, [Gateway.Proposal])] = []
+    private var timers = Timers()
+    private var afterCommit: [@Sendable (MemberThread) -> Void] = []
+    private var afterRunningCommit: [@Sendable (MemberThread) -> Void] = []
+    private var isCommitting = false
+    private var wantsCommit = false
+    private var isSnapshotting = false
+    private var snapshotIndex: UInt64 = 0
+    private var isReady = false
+    private var compaction: (target: Int64, startedAt: Int64)?
+
+    private struct Timers {
+        var tick: Int64 = 0
+        var commit: Int64 = 0
+        var lease: Int64 = 0
+        var purge: Int64 = 0
+        var publish: Int64 = 0
+        var sweep: Int64 = 0
+        var compaction: Int64 = 0
+    }
+
+    /// - Parameter ready: called once when the member serves: it has a leader and has published itself.
+    init(ready: @escaping @Sendable () -> Void) {
+        self.ready = ready
+    }
+
+    func send(_ event: Event) {
+        mailbox.send(event)
+    }
+
+    /// Runs `body` on this thread, soon.
+    func perform(_ body: @escaping @Sendable (MemberThread) -> Void) {
+        mailbox.send(.perform(body))
+    }
+
+    /// Starts the thread.
+    func start(_ parts: sending Parts) -> ServiceThread {
+        self.parts = parts
+        snapshotIndex = parts.snapshotIndex
+        return ServiceThread("etcd-member") { [self] in run() }
+    }
+
+    // MARK: What closures on this thread use
+
+    var core: MemberCore {
+        guard let parts else { preconditionFailure("the member's thread runs before it was started") }
+        return parts.core
+    }
+
+    private var logger: Logger { running.settings.logger }
+
+    private var running: Parts {
+        guard let parts else { preconditionFailure("the member's thread runs before it was started") }
+        return parts
+    }
+
+    /// A header at the store's revision.
+    func header() -> ResponseHeader {
+        ResponseHeader(
+            clusterID: running.status.clusterID, memberID: running.status.memberID,
+            revision: core.applier.store.currentRevision, raftTerm: core.term)
+    }
+
+    /// Runs `body` on this thread when everything applied by now is committed in the backend.
+    func afterNextCommit(_ body: @escaping @Sendable (MemberThread) -> Void) {
+        afterCommit.append(body)
+        wantsCommit = true
+    }
+
+    // MARK: The turns
+
+    private func run() {
+        let now = Clock.milliseconds
+        timers = Timers(
+            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now, sweep: now,
+            compaction: now)
+        finishTurn(core.process(now: now), now: now)
+        // The only voter need not wait out an election timeout to find that nobody else leads.
+        if core.confState.voters == [core.settings.memberID] { core.campaign() }
+        core.applier.store.publish()
+        var events: [Event] = []
+        while true {
+            mailbox.receive(into: &events, until: deadline())
+            let now = Clock.milliseconds
+            var goesOn = true
+            for event in events where !handle(event, now: now) { goesOn = false }
+            runTimers(now: now)
+            takeBacklog(now: now)
+            finishTurn(core.process(now: now), now: now)
+            if !goesOn { break }
+        }
+        stop()
+    }
+
+    private func deadline() -> Int64 {
+        var next = min(timers.tick, timers.lease, timers.purge)
+        if core.applier.backend.pendingOperations > 0 && !isCommitting { next = min(next, timers.commit) }
+        if core.applier.store.compactionPending { next = min(next, timers.compaction) }
+        return next
+    }
+
+    private func handle(_ event: Event, now: Int64) -> Bool {
+        switch event {
+        case .proposals(let gateway, let proposals): backlog.append((gateway, proposals))
+        case .reads(let reads):
+            lastReadToken += 1
+            waitingReads[lastReadToken] = reads
+            core.read(lastReadToken)
+        case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway, now: now)
+        case .appended(let messages): for message in messages { core.appended(message) }
+        case .committed(let job, let snapshot): finishCommit(job, snapshot)
+        case .snapshotSaved(let snapshot):
+            isSnapshotting = false
+            core.snapshotSaved(snapshot)
+            logger.info(
+                "saved snapshot", metadata: ["snapshot-index": .stringConvertible(snapshot.metadata.index)])
+        case .perform(let body): body(self)
+        case .stop: return false
+        }
+        return true
+    }
+
+    private func takeBacklog(now: Int64) {
+        guard !backlog.isEmpty, core.applier.backend.pendingBytes < Self.uncommittedLimit else { return }
+        var requests: [(id: UInt64, data: [UInt8])] = []
+        let deadline = now + core.settings.requestTimeout
+        for (gateway, proposals) in backlog {
+            for proposal in proposals {
+                if waiters.count >= Self.pendingLimit {
+                    answer(gateway, proposal.call, .failure(.tooManyRequests))
+                } else if proposal.takesSpace && !core.hasSpace(for: proposal.entry.count, now: now) {
+                    answer(gateway, proposal.call, .failure(.noSpace))
+                } else {
+                    waiters[proposal.id] = Waiter(gateway: gateway, call: proposal.call, deadline: deadline)
+                    requests.append((proposal.id, proposal.entry))
+                }
+            }
+        }
+        backlog.removeAll()
+        core.propose(requests, now: now)
+    }
+
+    private func runTimers(now: Int64) {
+        if now >= timers.tick {
+            timers.tick = now + running.settings.heartbeatMilliseconds
+            core.tick()
+            everyTick(now: now)
+        }
+        if now >= timers.lease {
+            timers.lease = now + Self.leaseInterval
+            core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+        }
+        if now >= timers.purge {
+            timers.purge = now + Self.purgeInterval
+            running.backend.send(.purge)
+        }
+        if core.applier.store.compactionPending && now >= timers.compaction {
+            timers.compaction = now + Self.compactionPause
+            compactOnce(now: now)
+        }
+    }
+
+    private func everyTick(now: Int64) {
+        for (id, waiter) in waiters where now >= waiter.deadline {
+            waiters[id] = nil
+            running.status.failedProposals.add(1, ordering: .relaxed)
+            answer(waiter.gateway, waiter.call, .failure(.timeout))
+        }
+        guard core.leader != 0 else { return }
+        var compactor = running.settings.autoCompactor
+        if let revision = compactor.due(
+            now: now, revision: core.applier.store.currentRevision, isLeader: core.isLeader)
+        {
+            logger.info("starting auto compaction", metadata: ["revision": .stringConvertible(revision)])
+            core.compact(at: revision, now: now)
+        }
+        parts?.settings.autoCompactor = compactor
+        publishIfNeeded(now: now)
+    }
+
+    private func publishIfNeeded(now: Int64) {
+        guard !isReady, now >= timers.publish else { return }
+        timers.publish = now + core.settings.requestTimeout
+        core.proposeClusterVersion(EtcdVersion.cluster, now: now)
+        core.publish(running.settings.published, now: now)
+    }
+
+    private func compactOnce(now: Int64) {
+        let store = core.applier.store
+        if compaction == nil { compaction = (store.compactedRevision, now) }
+        if store.compactionStep() { return }
+        if let compaction {
+            logger.info(
+                "finished scheduled compaction",
+                metadata: [
+                    "compact-revision": .stringConvertible(compaction.target),
+                    "took": .string("\(now - compaction.startedAt)ms"),
+                ])
+        }
+        compaction = nil
+    }
+
+    // MARK: What a turn hands out
+
+    private func finishTurn(_ output: MemberCore.Output, now: Int64) {
+        for message in output.appends { running.log.send(.append(message)) }
+        updateStatus(output)
+        for outcome in output.outcomes {
+            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
+            switch outcome.reply {
+            case .message(let message): answer(waiter.gateway, waiter.call, .success(message))
+            case .failure(let error): answer(waiter.gateway, waiter.call, .failure(error))
+            case .whenCompacted(_, let message): answer(waiter.gateway, waiter.call, .success(message))
+            }
+        }
+        finishReads(output)
+        if !output.commits.isEmpty {
+            running.watch.post(output.commits, view: core.applier.store.publisher.latest(), term: core.term)
+        }
+        deliverAnswers()
+        if output.wantsCommit { wantsCommit = true }
+        commitIfDue(now: now)
+        announceIfReady()
+    }
+
+    private func finishReads(_ output: MemberCore.Output) {
+        if !output.readyReads.isEmpty {
+            let view = core.applier.store.publisher.latest()
+            for token in output.readyReads {
+                guard let reads = waitingReads.removeValue(forKey: token) else { continue }
+                reads.gateway.deliver(reads, .success(view))
+            }
+        }
+        for (token, error) in output.failedReads {
+            guard let reads = waitingReads.removeValue(forKey: token) else { continue }
+            reads.gateway.deliver(reads, .failure(error))
+        }
+    }
+
+    private func answer(_ gateway: Gateway, _ call: UnaryCall, _ reply: Result<[UInt8], EtcdError>) {
+        answers[ObjectIdentifier(gateway), default: (gateway, [])].1.append(
+            Gateway.Answer(call: call, reply: reply))
+    }
+
+    private func deliverAnswers() {
+        guard !answers.isEmpty else { return }
+        for (gateway, batch) in answers.values { gateway.deliver(batch) }
+        answers.removeAll(keepingCapacity: true)
+    }
+
+    private func updateStatus(_ output: MemberCore.Output) {
+        let status = running.status
+        status.term.store(core.term, ordering: .relaxed)
+        status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
+        status.committedIndex.store(core.committedIndex, ordering: .relaxed)
+        status.pendingProposals.store(waiters.count, ordering: .relaxed)
+        status.hasAlarm.store(!core.applier.raisedAlarms.isEmpty, ordering: .relaxed)
+        running.metrics.keys.store(core.applier.store.keyCount, ordering: .relaxed)
+        running.metrics.leases.store(core.applier.lessor.count, ordering: .relaxed)
+        guard output.leaderChanged else { return }
+        let leader = core.leader
+        if status.leader.exchange(leader, ordering: .relaxed) != leader && leader != 0 {
+            status.leaderChanges.add(1, ordering: .relaxed)
+            logger.info(
+                "elected leader",
+                metadata: [
+                    "leader": .string(Identity.text(leader)), "term": .stringConvertible(core.term),
+                    "local-member-id": .string(Identity.text(status.memberID)),
+                ])
+        }
+    }
+
+    private func announceIfReady() {
+        guard !isReady, let own = core.applier.cluster.members[running.status.memberID] else { return }
+        guard core.leader != 0, core.applier.cluster.version != nil else { return }
+        let published = running.settings.published
+        guard own.name == published.name ?? "", own.clientURLs == published.clientURLs ?? [] else { return }
+        // What the log held when this run began may already say the same; only an entry of this term shows that the
+        // member is part of the cluster now.
+        guard core.hasAppliedInTerm else { return }
+        isReady = true
+        ready()
+    }
+
+    // MARK: The backend
+
+    private func commitIfDue(now: Int64) {
+        let backend = core.applier.backend
+        guard !isCommitting else { return }
+        let due =
+            backend.pendingOperations >= running.settings.batchLimit
+            || (now >= timers.commit && backend.pendingOperations > 0)
+        let snapshotDue = !isSnapshotting && core.appliedIndex > snapshotIndex + running.settings.snapshotCount
+        guard due || wantsCommit || snapshotDue else { return }
+        timers.commit = now + running.settings.batchMilliseconds
+        wantsCommit = false
+        afterRunningCommit = afterCommit
+        afterCommit = []
+        guard let job = backend.freezeCommit() else {
+            runAfterCommit()
+            return
+        }
+        isCommitting = true
+        var snapshot: Snapshot?
+        if snapshotDue {
+            isSnapshotting = true
+            snapshotIndex = core.appliedIndex
+            snapshot = core.makeSnapshot()
+            logger.info(
+                "triggering snapshot", metadata: ["local-member-applied-index": .stringConvertible(snapshotIndex)])
+        }
+        running.backend.send(.commit(job, snapshot))
+    }
+
+    private func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
+        isCommitting = false
+        core.applier.backend.finishCommit(job)
+        core.applier.store.publish()
+        noteSize()
+        core.backendCommitted()
+        runAfterCommit()
+        if let snapshot { running.log.send(.saveSnapshot(snapshot)) }
+    }
+
+    private func runAfterCommit() {
+        let bodies = afterRunningCommit
+        afterRunningCommit = []
+        for body in bodies { body(self) }
+    }
+
+    /// Notes the size of the backend file where others look for it.
+    func noteSize() {
+        running.status.databaseBytes.store(core.applier.backend.fileSize, ordering: .relaxed)
+        running.status.databaseBytesInUse.store(core.applier.backend.sizeInUse, ordering: .relaxed)
+    }
+
+    // MARK: Leases
+
+    private func renew(_ keepAlives: [Gateway.KeepAlive], _ gateway: Gateway, now: Int64) {
+        let header = header()
+        let isLeader = core.isLeader
+        let replies = keepAlives.map { keepAlive -> (LeaseKeepAliveStream, Result<[UInt8], EtcdError>) in
+            guard isLeader else { return (keepAlive.stream, .failure(.noLeader)) }
+            let renewal = try? core.applier.lessor.renew(id: keepAlive.lease, now: now)
+            return (
+                keepAlive.stream,
+                .success(LeaseService.keepAliveResponse(header, lease: keepAlive.lease, ttl: renewal?.ttl ?? 0))
+            )
+        }
+        gateway.eventLoop.execute {
+            for (stream, reply) in replies { stream.deliver(reply) }
+        }
+    }
+
+    // MARK: The end
+
+    private func stop() {
+        for waiter in waiters.values { answer(waiter.gateway, waiter.call, .failure(.stopped)) }
+        waiters.removeAll()
+        for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }
+        waitingReads.removeAll()
+        deliverAnswers()
+    }
+}

@@ -1,0 +1,129 @@
+import EtcdAPI
+import GRPC
+import MVCC
+import NIOCore
+import SwiftProtobuf
+import Synchronization
+import Watch
+
+/// `etcdserverpb.Watch`.
+final class WatchService: Sendable {
+    private let watch: WatchThread
+    private let publisher: StorePublisher
+    private let lastStream = Atomic<UInt64>(0)
+
+    init(watch: WatchThread, publisher: StorePublisher) {
+        self.watch = watch
+        self.publisher = publisher
+    }
+
+    var methods: [String: Method] {
+        [
+            EtcdMethod.watch.path: .stream { [self] call in
+                let id = WatchStreamID(lastStream.wrappingAdd(1, ordering: .relaxed).newValue)
+                return WatchStreamHandler(id: id, call: call, watch: watch, publisher: publisher)
+            }
+        ]
+    }
+}
+
+/// One stream of watches: requests go to the watchers' thread, responses come from it.
+///
+/// Used on its event loop alone.
+final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
+    let id: WatchStreamID
+    private let call: StreamCall
+    private let watch: WatchThread
+    private let publisher: StorePublisher
+    private var isOver = false
+    /// Bytes that were sent and not yet reported as written.
+    private var unreported = 0
+
+    var eventLoop: any EventLoop { call.eventLoop }
+
+    init(id: WatchStreamID, call: StreamCall, watch: WatchThread, publisher: StorePublisher) {
+        self.id = id
+        self.call = call
+        self.watch = watch
+        self.publisher = publisher
+        watch.openStreams.add(1, ordering: .sequentiallyConsistent)
+        watch.send(.open(id, self))
+    }
+
+    func received(_ message: [UInt8]) {
+        guard !isOver else { return }
+        guard let request = try? Etcdserverpb_WatchRequest(serializedBytes: message) else {
+            fail(Status(.internal, "grpc: error while unmarshalling request"))
+            return
+        }
+        switch request.requestUnion {
+        case .createRequest(let create): watch.send(.create(id, convert(create)))
+        case .cancelRequest(let cancel): watch.send(.cancel(id, cancel.watchID))
+        case .progressRequest: watch.send(.progress(id))
+        case nil: break
+        }
+        if !call.isWritable { call.pauseReading() }
+    }
+
+    private func convert(_ request: Etcdserverpb_WatchCreateRequest) -> WatchCreate {
+        var create = WatchCreate(key: [UInt8](request.key), rangeEnd: [UInt8](request.rangeEnd))
+        create.watchID = request.watchID
+        create.startRevision = request.startRevision
+        if request.startRevision == 0 {
+            // What was acknowledged before this moment is not news to the client.
+            create.startRevision = publisher.latest().currentRevision + 1
+        }
+        create.progressNotify = request.progressNotify
+        create.previousKeyValue = request.prevKv
+        create.fragments = request.fragment
+        create.excludesPuts = request.filters.contains(.noput)
+        create.excludesDeletes = request.filters.contains(.nodelete)
+        return create
+    }
+
+    func halfClosed() {
+        // A client that closes its side has no further watches to ask for, and etcd ends the stream with it.
+        guard !isOver else { return }
+        end()
+        call.finish(.ok)
+    }
+
+    func cancelled(_ reason: CancelReason) {
+        guard !isOver else { return }
+        end()
+    }
+
+    func writable() {
+        call.resumeReading()
+        if let bytes = takeWritten() { watch.send(.written([(id, bytes)])) }
+    }
+
+    /// Sends a response and returns how many bytes are on their way since the last report. On the event loop.
+    func deliver(_ delivery: WatchDelivery) -> Int? {
+        guard !isOver else { return nil }
+        call.send(parts: [delivery.head, delivery.body])
+        unreported += delivery.byteCount
+        return call.isWritable ? takeWritten() : nil
+    }
+
+    private func takeWritten() -> Int? {
+        guard unreported > 0 else { return nil }
+        defer { unreported = 0 }
+        return unreported
+    }
+
+    /// Ends the stream with an error. Any thread.
+    func fail(_ status: Status) {
+        call.eventLoop.execute { [self] in
+            guard !isOver else { return }
+            end()
+            call.finish(status)
+        }
+    }
+
+    private func end() {
+        isOver = true
+        watch.openStreams.subtract(1, ordering: .sequentiallyConsistent)
+        watch.send(.close(id))
+    }
+}

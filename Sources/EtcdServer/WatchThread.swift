@@ -1,0 +1,200 @@
+import GRPC
+import MVCC
+import Synchronization
+import Watch
+
+/// The thread that owns the watchers, so that no write ever waits for one.
+final class WatchThread: Sendable {
+    enum Event: Sendable {
+        case open(WatchStreamID, WatchStreamHandler)
+        case close(WatchStreamID)
+        case create(WatchStreamID, WatchCreate)
+        case cancel(WatchStreamID, Int64)
+        case progress(WatchStreamID)
+        case written([(WatchStreamID, Int)])
+        case commits([Commit], StoreView, bytes: Int, term: UInt64)
+        /// Look for commits that were not posted.
+        case wake
+        case stop
+    }
+
+    /// Commits that wait for this thread are dropped beyond this many bytes; the watchers then read what they missed from
+    /// the store.
+    private static let backlogLimit = 64 << 20
+    /// etcd reports progress to idle watchers about this often, in milliseconds.
+    private static let progressInterval: Int64 = 600_000
+
+    private let mailbox = Mailbox<Event>()
+    private let publisher: StorePublisher
+    private let backlog = Atomic<Int>(0)
+    private let missed = Atomic<Bool>(false)
+    /// The streams that are open on the event loops.
+    let openStreams = Atomic<Int>(0)
+    private let metrics: Metrics
+
+    init(publisher: StorePublisher, metrics: Metrics) {
+        self.publisher = publisher
+        self.metrics = metrics
+    }
+
+    func send(_ event: Event) {
+        mailbox.send(event)
+    }
+
+    /// Tells the watchers of commits. Called by the member's thread, in order; `view` holds them.
+    func post(_ commits: [Commit], view: StoreView, term: UInt64) {
+        // A stream counts before it asks for the revision to start from, so one that starts below these commits is seen
+        // here. Without any, the revision alone matters, and that the view tells.
+        guard openStreams.load(ordering: .sequentiallyConsistent) > 0 else {
+            missed.store(true, ordering: .sequentiallyConsistent)
+            return
+        }
+        let bytes = commits.reduce(0) { $0 + $1.changes.reduce(64) { $0 + $1.encodedKeyValue.count } }
+        if backlog.load(ordering: .relaxed) + bytes > Self.backlogLimit {
+            if !missed.exchange(true, ordering: .sequentiallyConsistent) { mailbox.send(.wake) }
+            return
+        }
+        backlog.add(bytes, ordering: .relaxed)
+        mailbox.send(.commits(commits, view, bytes: bytes, term: term))
+    }
+
+    func start(_ options: WatchOptions) -> ServiceThread {
+        ServiceThread("etcd-watch") { [self] in
+            let hub = WatchHub(options: options, currentRevision: publisher.latest().currentRevision)
+            Run(hub: hub, thread: self).loop()
+        }
+    }
+
+    /// The state of the running thread.
+    private final class Run {
+        let hub: WatchHub
+        let thread: WatchThread
+        var streams: [WatchStreamID: WatchStreamHandler] = [:]
+        var nextProgress = Clock.milliseconds + WatchThread.progressInterval
+
+        init(hub: WatchHub, thread: WatchThread) {
+            self.hub = hub
+            self.thread = thread
+        }
+
+        func loop() {
+            var events: [Event] = []
+            while true {
+                let deadline = hub.needsCatchUp ? Clock.milliseconds : nextProgress
+                thread.mailbox.receive(into: &events, until: deadline)
+                noteMissed()
+                for event in events where !handle(event) { return }
+                if Clock.milliseconds >= nextProgress {
+                    nextProgress = Clock.milliseconds + WatchThread.progressInterval
+                    for stream in streams.keys { hub.progressTick(on: stream) }
+                }
+                if hub.needsCatchUp { catchUp() }
+                deliver()
+            }
+        }
+
+        /// What was not posted is read from the store by those whom it concerns.
+        private func noteMissed() {
+            guard thread.missed.exchange(false, ordering: .sequentiallyConsistent) else { return }
+            let view = thread.publisher.latest()
+            hub.gap(currentRevision: view.currentRevision, history: StoreHistory(view: view))
+        }
+
+        private func catchUp() {
+            do {
+                try hub.catchUpStep(history: StoreHistory(view: thread.publisher.latest()))
+            } catch {
+                // The history of the store is damaged: nothing more can be told to anyone who watches.
+                for handler in streams.values { handler.fail(Status(.dataLoss, "etcdserver: \(error)")) }
+                for stream in streams.keys { hub.closeStream(stream) }
+                streams.removeAll()
+            }
+        }
+
+        private func handle(_ event: Event) -> Bool {
+            switch event {
+            case .open(let id, let handler):
+                streams[id] = handler
+                hub.openStream(id)
+            case .close(let id):
+                streams[id] = nil
+                hub.closeStream(id)
+            case .create(let id, let request): hub.create(request, on: id)
+            case .cancel(let id, let watch): hub.cancel(watchID: watch, on: id)
+            case .progress(let id): hub.requestProgress(on: id)
+            case .written(let reports): for (id, bytes) in reports { hub.streamWritten(id, bytes: bytes) }
+            case .commits(let commits, let view, let bytes, let term):
+                thread.backlog.subtract(bytes, ordering: .relaxed)
+                hub.setTerm(term)
+                let changes = commits.flatMap { $0.changes.map(WatchChange.init) }
+                hub.commit(
+                    revision: view.currentRevision, changes: changes, history: StoreHistory(view: view))
+            case .wake: break
+            case .stop: return false
+            }
+            return true
+        }
+
+        private func deliver() {
+            let deliveries = hub.drainOutput()
+            thread.metrics.watchers.store(hub.watcherCount, ordering: .relaxed)
+            thread.metrics.watchStreams.store(hub.streamCount, ordering: .relaxed)
+            thread.metrics.slowWatchers.store(hub.slowWatcherCount, ordering: .relaxed)
+            guard !deliveries.isEmpty else { return }
+            var byLoop: [ObjectIdentifier: [(WatchStreamHandler, WatchDelivery)]] = [:]
+            for delivery in deliveries {
+                guard let handler = streams[delivery.stream] else { continue }
+                byLoop[ObjectIdentifier(handler.eventLoop), default: []].append((handler, delivery))
+            }
+            for batch in byLoop.values {
+                batch[0].0.eventLoop.execute { [thread] in
+                    var written: [(WatchStreamID, Int)] = []
+                    for (handler, delivery) in batch {
+                        if let bytes = handler.deliver(delivery) { written.append((delivery.stream, bytes)) }
+                    }
+                    if !written.isEmpty { thread.send(.written(written)) }
+                }
+            }
+        }
+    }
+}
+
+/// A view of the store as the watchers read history from it.
+struct StoreHistory: WatchHistory {
+    let view: StoreView
+
+    var currentRevision: Int64 { view.currentRevision }
+    var compactedRevision: Int64 { view.compactedRevision }
+
+    func changes(
+        from: Int64, through: Int64, byteLimit: Int,
+        visit: (_ isDelete: Bool, _ revision: Int64, _ keyValue: UnsafeRawBufferPointer) throws -> Void
+    ) throws -> Int64 {
+        var failure: (any Error)?
+        let next = try view.changes(from: from, through: through, byteLimit: byteLimit) { change in
+            guard failure == nil else { return }
+            do {
+                try visit(change.isDelete, change.revision.main, change.encoded)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return next
+    }
+
+    func previous(of key: [UInt8], before revision: Int64) -> [UInt8]? {
+        guard revision > 1 else { return nil }
+        var found: [UInt8]?
+        let result = try? view.range(key: key, end: nil, revision: revision - 1) { found = [UInt8]($0.encoded) }
+        return result == nil ? nil : found
+    }
+}
+
+extension WatchChange {
+    init(_ change: Change) {
+        self.init(
+            isDelete: change.isDelete, isCreate: change.createRevision == change.revision.main, key: change.key,
+            encodedKeyValue: change.encodedKeyValue, revision: change.revision.main, sub: change.revision.sub)
+    }
+}

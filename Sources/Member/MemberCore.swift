@@ -1,0 +1,332 @@
+import Applier
+import EtcdAPI
+import Lease
+import MVCC
+import Membership
+import Raft
+import RaftMessages
+
+/// One member: Raft, the state machine behind it, and what ties them together.
+///
+/// Synchronous and owned by one thread. The owner brings proposals, reads, messages, ticks and the news that something is
+/// on disk, calls ``process(now:)``, and carries out what that returns. Nothing here waits, so a whole cluster of cores
+/// can run in one thread.
+public final class MemberCore {
+    /// What the owner has to do, in the order of the fields.
+    public struct Output {
+        /// Raft's orders to write, in order. Each is handed back by ``MemberCore/appended(_:)`` when it is durable.
+        public var appends: [Message] = []
+        /// For other members; these need not wait for the writes.
+        public var messages: [Message] = []
+        /// Results of requests, by the ids that they were proposed under.
+        public var outcomes: [Applier.Outcome] = []
+        /// Reads that may be answered from the published view.
+        public var readyReads: [UInt64] = []
+        /// Reads and proposals that failed, and why.
+        public var failedReads: [(token: UInt64, error: EtcdError)] = []
+        /// What the watchers must hear of.
+        public var commits: [Commit] = []
+        /// Changes of the list of members that were applied.
+        public var membership: [Cluster.Effect] = []
+        /// Set when this member won or lost the leadership, or follows another leader than before.
+        public var leaderChanged = false
+        /// Set when a client waits for the backend to be committed.
+        public var wantsCommit = false
+    }
+
+    /// What a member is, fixed for its life.
+    public struct Settings: Sendable {
+        public var memberID: UInt64
+        public var electionMilliseconds: Int64
+        /// How long a request may wait for the cluster: five seconds and two elections, as in etcd.
+        public var requestTimeout: Int64 { 5_000 + 2 * electionMilliseconds }
+        /// The size of the backend file at which writes are refused; negative for none.
+        public var quotaBytes: Int64
+
+        public init(memberID: UInt64, electionMilliseconds: Int64, quotaBytes: Int64) {
+            self.memberID = memberID
+            self.electionMilliseconds = electionMilliseconds
+            self.quotaBytes = quotaBytes
+        }
+    }
+
+    /// A request that waits for a leader.
+    private struct Held {
+        var id: UInt64
+        var data: [UInt8]
+        var deadline: Int64
+    }
+
+    public let applier: Applier
+    public let settings: Settings
+    let raft: RawNode
+    let log: MemoryLogStorage
+    public private(set) var appliedIndex: UInt64
+    public private(set) var confState: ConfState
+    var requestIDs: RequestIDs
+    private var reads: ReadQueue
+    private var held: [Held] = []
+    private var physicalCompactions: [PhysicalCompaction] = []
+    private var alarmProposed = false
+    private var versionProposed = false
+    private var lastAppliedTerm: UInt64 = 0
+    private var output = Output()
+
+    private struct PhysicalCompaction {
+        var requestID: UInt64
+        var revision: Int64
+        var message: [UInt8]
+        var isCommitting = false
+    }
+
+    /// A member whose Raft state is `raft` over `log`, and whose state machine has applied up to `appliedIndex`.
+    public init(
+        settings: Settings, raft: RawNode, log: MemoryLogStorage, applier: Applier, appliedIndex: UInt64,
+        confState: ConfState, requestIDs: RequestIDs
+    ) {
+        self.settings = settings
+        self.raft = raft
+        self.log = log
+        self.applier = applier
+        self.appliedIndex = appliedIndex
+        self.confState = confState
+        self.requestIDs = requestIDs
+        var seeds = requestIDs
+        reads = ReadQueue(seed: seeds.next())
+    }
+
+    // MARK: What comes in
+
+    /// A new id for a request of this member.
+    public func nextRequestID() -> UInt64 { requestIDs.next() }
+
+    /// A new id for a lease.
+    public func nextLeaseID() -> Int64 { requestIDs.nextLease() }
+
+    /// Proposes requests, encoded as log entries; without a leader they wait for one.
+    public func propose(_ requests: [(id: UInt64, data: [UInt8])], now: Int64) {
+        guard !requests.isEmpty else { return }
+        if held.isEmpty && tryPropose(requests.map(\.data)) { return }
+        let deadline = now + settings.requestTimeout
+        held += requests.map { Held(id: $0.id, data: $0.data, deadline: deadline) }
+    }
+
+    private func tryPropose(_ data: [[UInt8]]) -> Bool {
+        guard leader != 0 else { return false }
+        do {
+            try raft.propose(data)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Asks for a linearizable read; `token` comes back when the store has all that was committed before the call.
+    public func read(_ token: UInt64) {
+        reads.add(token)
+    }
+
+    /// One heartbeat interval has passed.
+    public func tick() {
+        raft.tick()
+    }
+
+    /// Starts an election now: what the only voter of a cluster need not wait for.
+    public func campaign() {
+        raft.campaign()
+    }
+
+    /// A message from another member arrived.
+    public func step(_ message: Message) {
+        // A message that does not fit the state is dropped, as a network may drop it.
+        guard (try? raft.step(message)) != nil else { return }
+    }
+
+    /// What `message` ordered to append is on disk.
+    public func appended(_ message: Message) {
+        if !message.entries.isEmpty { log.append(message.entries) }
+        if message.term != 0 {
+            log.setHardState(HardState(term: message.term, vote: message.vote, commit: message.commit))
+        }
+        route(message.responses)
+    }
+
+    /// A commit of the backend has finished.
+    public func backendCommitted() {
+        physicalCompactions.removeAll { compaction in
+            guard compaction.isCommitting else { return false }
+            output.outcomes.append(
+                Applier.Outcome(requestID: compaction.requestID, reply: .message(compaction.message)))
+            return true
+        }
+    }
+
+    // MARK: What is known
+
+    /// The leader's id, or 0.
+    public var leader: UInt64 { raft.basicStatus.softState.leader }
+    public var isLeader: Bool { leader == settings.memberID }
+    public var term: UInt64 { raft.basicStatus.hardState.term }
+    /// Whether an entry of the current term has been applied, so that the state is at least that of its beginning.
+    public var hasAppliedInTerm: Bool { lastAppliedTerm == term }
+    public var committedIndex: UInt64 { raft.basicStatus.hardState.commit }
+
+    /// Whether `data` more bytes fit under the quota; when not, the alarm is raised in the whole cluster.
+    public func hasSpace(for bytes: Int, now: Int64) -> Bool {
+        guard settings.quotaBytes >= 0 else { return true }
+        if Int64(applier.backend.fileSize + bytes) <= settings.quotaBytes {
+            alarmProposed = false
+            return true
+        }
+        if !alarmProposed {
+            alarmProposed = true
+            var request = Etcdserverpb_AlarmRequest()
+            request.action = .activate
+            request.memberID = settings.memberID
+            request.alarm = .nospace
+            proposeInternally(.alarm, request, now: now)
+        }
+        return false
+    }
+
+    // MARK: What follows
+
+    /// Lets everything that is due happen.
+    public func process(now: Int64) -> Output {
+        releaseHeld(now: now)
+        repeat {
+            askForReads(now: now)
+            takeReady(now: now)
+        } while raft.hasReady
+        applier.raftTerm = term
+        output.commits = applier.takeCommits()
+        publishView()
+        output.readyReads += reads.takeReady(applied: appliedIndex)
+        for token in reads.takeExpired(now: now) { output.failedReads.append((token, .timeout)) }
+        finishPhysicalCompactions()
+        defer { output = Output() }
+        return output
+    }
+
+    /// Shows other threads what was applied, before anything that follows from it leaves.
+    private func publishView() {
+        let store = applier.store
+        let latest = store.publisher.latest()
+        if latest.currentRevision != store.currentRevision || latest.compactedRevision != store.compactedRevision {
+            store.publish()
+        }
+    }
+
+    private func releaseHeld(now: Int64) {
+        guard !held.isEmpty else { return }
+        if tryPropose(held.map(\.data)) {
+            held.removeAll()
+            return
+        }
+        held.removeAll { request in
+            guard now >= request.deadline else { return false }
+            output.outcomes.append(Applier.Outcome(requestID: request.id, reply: .failure(.timeout)))
+            return true
+        }
+    }
+
+    private func askForReads(now: Int64) {
+        guard !reads.isEmpty, leader != 0 else { return }
+        for context in reads.contextsToAsk(now: now, timeout: settings.requestTimeout) {
+            raft.readIndex((0..<8).map { UInt8(truncatingIfNeeded: context >> (56 - 8 * $0)) })
+        }
+    }
+
+    private func takeReady(now: Int64) {
+        guard raft.hasReady else { return }
+        let wasLeader = isLeader
+        let ready = raft.ready()
+        applier.raftTerm = term
+        if ready.softState != nil {
+            output.leaderChanged = true
+            if wasLeader && !isLeader { applier.lessor.demote() }
+        }
+        if !isLeader && applier.lessor.isPrimary { applier.lessor.demote() }
+        for state in ready.readStates {
+            reads.confirm(state.context.reduce(0) { $0 << 8 | UInt64($1) }, index: state.index)
+        }
+        for message in ready.messages {
+            switch message.to {
+            case LocalThread.append: output.appends.append(message)
+            case LocalThread.apply:
+                for entry in message.entries { apply(entry, now: now) }
+                route(message.responses)
+            default: output.messages.append(message)
+            }
+        }
+    }
+
+    /// Messages that wait for storage go to this member itself or on to others.
+    private func route(_ messages: [Message]) {
+        for message in messages {
+            if message.to == settings.memberID { step(message) } else { output.messages.append(message) }
+        }
+    }
+
+    private func apply(_ entry: Entry, now: Int64) {
+        precondition(entry.index == appliedIndex + 1, "Raft handed out an entry out of order")
+        switch entry.type {
+        case .normal:
+            if entry.data.isEmpty && isLeader && entry.term == term {
+                // The first entry of a term: from here on this member counts the leases down.
+                applier.lessor.promote(extend: settings.electionMilliseconds, now: now)
+            }
+            if let outcome = applier.apply(entry, now: now) { finish(outcome) }
+        case .configurationChange: applyConfigurationChange(entry)
+        case .configurationChangeV2: applyConfigurationChangeV2(entry)
+        }
+        appliedIndex = entry.index
+        lastAppliedTerm = entry.term
+    }
+
+    private func finish(_ outcome: Applier.Outcome) {
+        if case .whenCompacted(let revision, let message) = outcome.reply {
+            physicalCompactions.append(
+                PhysicalCompaction(requestID: outcome.requestID, revision: revision, message: message))
+        } else {
+            output.outcomes.append(outcome)
+        }
+    }
+
+    private func finishPhysicalCompactions() {
+        for index in physicalCompactions.indices
+        where physicalCompactions[index].revision <= applier.store.finishedCompaction {
+            physicalCompactions[index].isCommitting = true
+            output.wantsCommit = true
+        }
+    }
+
+    private func applyConfigurationChange(_ entry: Entry) {
+        var change = (try? ConfigurationChange(decoding: entry.data)) ?? ConfigurationChange()
+        do throws(Cluster.Refusal) {
+            try applier.cluster.validate(change)
+            reconfigure(change.asV2)
+            if case .success(let effect) = applier.applyConfigurationChange(change, entry: entry) {
+                output.membership.append(effect)
+            }
+        } catch {
+            // A refused change still ends Raft's wait for it; a change of no node says so.
+            change.nodeID = 0
+            reconfigure(change.asV2)
+            applier.noteApplied(entry)
+        }
+    }
+
+    private func applyConfigurationChangeV2(_ entry: Entry) {
+        reconfigure((try? ConfigurationChangeV2(decoding: entry.data)) ?? ConfigurationChangeV2())
+        applier.noteApplied(entry)
+    }
+
+    private func reconfigure(_ change: ConfigurationChangeV2) {
+        do throws(ConfigurationChangeError) {
+            confState = try raft.applyConfigurationChange(change)
+        } catch {
+            preconditionFailure("a committed configuration change contradicts the configuration: \(error)")
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Applier
+import EtcdAPI
+import Lease
+import Membership
+import RaftMessages
+import SwiftProtobuf
+import WireFormat
+
+/// What a member does without being asked: it publishes itself, ends leases, and, as leader, decides the cluster's
+/// version.
+extension MemberCore {
+    /// Proposes this member's name and client URLs, and returns the entry's id. Applied entries show in ``Applier/cluster``.
+    public func publish(_ attributes: PublishedAttributes, now: Int64) {
+        let id = nextRequestID()
+        propose(
+            [(id, Applier.publishRequest(id: id, memberID: settings.memberID, attributes: attributes))], now: now)
+    }
+
+    /// Proposes the revocation of the leases that have run out, at most `limit` of them.
+    public func revokeExpiredLeases(limit: Int, now: Int64) {
+        guard isLeader else { return }
+        var requests: [(id: UInt64, data: [UInt8])] = []
+        for lease in applier.lessor.expired(now: now, limit: limit) {
+            var writer = WireWriter()
+            writer.int64(1, lease)
+            requests.append(entry(.leaseRevoke, writer.bytes))
+        }
+        propose(requests, now: now)
+    }
+
+    /// Proposes a compaction at `revision`.
+    public func compact(at revision: Int64, now: Int64) {
+        var request = CompactionRequest(revision: revision)
+        request.physical = false
+        var writer = WireWriter()
+        request.encode(into: &writer)
+        propose([entry(.compaction, writer.bytes)], now: now)
+    }
+
+    /// Proposes the version that the cluster speaks, when it has none.
+    public func proposeClusterVersion(_ version: String, now: Int64) {
+        guard isLeader, applier.cluster.version == nil else { return }
+        let id = nextRequestID()
+        propose([(id, Applier.versionRequest(id: id, version: version))], now: now)
+    }
+
+    func proposeInternally(_ kind: RaftRequestView.Kind, _ message: some SwiftProtobuf.Message, now: Int64) {
+        guard let bytes: [UInt8] = try? message.serializedBytes() else {
+            preconditionFailure("a request of this member's own does not encode")
+        }
+        propose([entry(kind, bytes)], now: now)
+    }
+
+    private func entry(_ kind: RaftRequestView.Kind, _ request: [UInt8]) -> (id: UInt64, data: [UInt8]) {
+        let id = nextRequestID()
+        return (id, request.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) })
+    }
+}
+
+/// The bytes of a log entry around a request.
+public enum LogEntry {
+    /// The entry that carries `request` under `id`; the request's bytes go in as they are.
+    public static func encode(_ kind: RaftRequestView.Kind, request: UnsafeRawBufferPointer, id: UInt64) -> [UInt8] {
+        let header = RaftRequestHeader(id: id)
+        var writer = WireWriter(
+            capacity: RaftRequestView.encodedSize(kind, requestLength: request.count, header: header))
+        RaftRequestView.encode(kind, request: request, header: header, into: &writer)
+        return writer.bytes
+    }
+}

@@ -1,0 +1,272 @@
+import Applier
+import Backend
+import Configuration
+import Disk
+import Lease
+import MVCC
+import Membership
+import Raft
+import RaftMessages
+import WireFormat
+import WriteAheadLog
+
+/// Why a member cannot start, in one line for the person who starts it.
+public struct StartError: Error, CustomStringConvertible {
+    public var description: String
+
+    /// An error that reads `description`.
+    public init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// Where a member's files lie in its data directory.
+public struct MemberPaths: Sendable {
+    public var wal: String
+    public var snapshots: String
+    public var database: String { "\(snapshots)/db" }
+    /// The directory that holds the others.
+    public var member: String
+
+    /// The paths that `configuration` names.
+    public init(_ configuration: MemberConfiguration) {
+        member = "\(configuration.dataDirectory)/member"
+        snapshots = "\(member)/snap"
+        wal = configuration.walDirectory.isEmpty ? "\(member)/wal" : configuration.walDirectory
+    }
+}
+
+/// A member as its data directory has it, ready to run.
+public struct OpenedMember {
+    public var core: MemberCore
+    public var log: WriteAheadLog
+    public var backend: Backend
+    public var snapshots: SnapshotDirectory
+    public var paths: MemberPaths
+    public var memberID: UInt64
+    public var clusterID: UInt64
+    /// The index of the newest snapshot, or 0.
+    public var snapshotIndex: UInt64
+    /// Whether the directory was new.
+    public var isNew: Bool
+    /// What was found damaged and repaired, in words.
+    public var notes: [String]
+}
+
+/// What an opened member gets from outside.
+public struct MemberSurroundings {
+    public var disk: any Disk
+    /// A number in `0..<bound`, by which election timeouts are spread.
+    public var randomNumber: (_ bound: Int) -> Int
+    /// Milliseconds since 1970, for ids that no earlier run gave.
+    public var unixMilliseconds: UInt64
+    /// Called once when another process holds the database, with the path of the lock.
+    public var waitingForLock: (String) -> Void
+    public var raftLog: LogSink?
+
+    public init(
+        disk: any Disk, randomNumber: @escaping (Int) -> Int, unixMilliseconds: UInt64,
+        waitingForLock: @escaping (String) -> Void, raftLog: LogSink?
+    ) {
+        self.disk = disk
+        self.randomNumber = randomNumber
+        self.unixMilliseconds = unixMilliseconds
+        self.waitingForLock = waitingForLock
+        self.raftLog = raftLog
+    }
+}
+
+extension OpenedMember {
+    /// Opens the data directory that `configuration` names, or makes a new member in it.
+    public static func open(
+        _ configuration: MemberConfiguration, _ surroundings: MemberSurroundings
+    ) throws(StartError) -> OpenedMember {
+        let paths = MemberPaths(configuration)
+        let disk = surroundings.disk
+        try explaining("cannot use the data directory \(configuration.dataDirectory)") {
+            try disk.createDirectory(paths.snapshots)
+        }
+        let isNew = !WriteAheadLog.exists(disk: disk, directory: paths.wal)
+        if isNew { try explaining("") { try configuration.checkInitialCluster() } }
+        let backend = try explaining("cannot open the database \(paths.database)") {
+            try Backend(
+                disk: disk, path: paths.database,
+                waitingForLock: { surroundings.waitingForLock(paths.database) })
+        }
+        var restored =
+            try isNew
+            ? RestoredLog.create(configuration, paths, disk: disk)
+            : RestoredLog.open(paths, disk: disk)
+        if restored.snapshot.metadata.index > backend.consistentIndex {
+            throw StartError(
+                "the database \(paths.database) (consistent index \(backend.consistentIndex)) is older than the snapshot"
+                    + " (index \(restored.snapshot.metadata.index)): it does not belong to this log")
+        }
+        let core = try restored.makeCore(configuration, backend: backend, surroundings)
+        return OpenedMember(
+            core: core, log: restored.log, backend: backend,
+            snapshots: SnapshotDirectory(disk: disk, path: paths.snapshots), paths: paths,
+            memberID: restored.memberID, clusterID: restored.clusterID,
+            snapshotIndex: restored.snapshot.metadata.index, isNew: isNew, notes: restored.notes)
+    }
+}
+
+/// Turns any error into one line that begins with what was tried.
+func explaining<Value>(_ what: String, _ body: () throws -> Value) throws(StartError) -> Value {
+    do {
+        return try body()
+    } catch {
+        throw StartError(what.isEmpty ? "\(error)" : "\(what): \(error)")
+    }
+}
+
+/// The log of a member and what it begins with.
+private struct RestoredLog {
+    var log: WriteAheadLog
+    var snapshot: Snapshot
+    var hardState: HardState
+    var entries: [Entry]
+    var memberID: UInt64
+    var clusterID: UInt64
+    var notes: [String] = []
+
+    /// A new log, with the entries that make the initial cluster: every member writes the same ones.
+    static func create(
+        _ configuration: MemberConfiguration, _ paths: MemberPaths, disk: any Disk
+    ) throws(StartError) -> RestoredLog {
+        let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
+        guard let own = members.first(where: { $0.name == configuration.name }) else {
+            throw StartError("the initial cluster does not name the member \(configuration.name)")
+        }
+        let clusterID = Identity.cluster(memberIDs: members.map(\.id))
+        let term: UInt64 = 1
+        let entries = members.sorted { $0.id < $1.id }.enumerated().map { position, member in
+            let change = ConfigurationChange(nodeID: member.id, context: MemberJSON.encode(member))
+            return Entry(
+                term: term, index: UInt64(position + 1), type: .configurationChange, data: change.encoded())
+        }
+        let hardState = HardState(term: term, commit: UInt64(entries.count))
+        let log = try explaining("cannot create the write-ahead log \(paths.wal)") {
+            let log = try WriteAheadLog.create(
+                disk: disk, directory: paths.wal, metadata: metadata(memberID: own.id, clusterID: clusterID))
+            try log.save(entries, hardState: hardState)
+            return log
+        }
+        return RestoredLog(
+            log: log, snapshot: Snapshot(), hardState: hardState, entries: entries, memberID: own.id,
+            clusterID: clusterID)
+    }
+
+    /// The log in the data directory, from its newest good snapshot on.
+    static func open(_ paths: MemberPaths, disk: any Disk) throws(StartError) -> RestoredLog {
+        try explaining("cannot open the write-ahead log \(paths.wal)") {
+            let records = try WriteAheadLog.validSnapshotEntries(disk: disk, directory: paths.wal)
+            let found = try SnapshotDirectory(disk: disk, path: paths.snapshots).loadNewest(among: records)
+            let snapshot = found.snapshot ?? Snapshot()
+            let start = WALSnapshot(index: snapshot.metadata.index, term: snapshot.metadata.term)
+            let opened = try WriteAheadLog.openRepairing(disk: disk, directory: paths.wal, at: start)
+            let ids = try ids(in: opened.contents.metadata)
+            var notes = found.damaged.map { "\($0)" }
+            if let repair = opened.repair {
+                notes.append(
+                    "repaired the torn tail of \(repair.file) at byte \(repair.offset); the damaged file is \(repair.copy)"
+                )
+            }
+            return RestoredLog(
+                log: opened.log, snapshot: snapshot, hardState: opened.contents.hardState,
+                entries: opened.contents.entries, memberID: ids.member, clusterID: ids.cluster, notes: notes)
+        }
+    }
+
+    /// The record with which every segment begins: whose log it is.
+    private static func metadata(memberID: UInt64, clusterID: UInt64) -> [UInt8] {
+        var writer = WireWriter()
+        writer.alwaysVarint(1, memberID)
+        writer.alwaysVarint(2, clusterID)
+        return writer.bytes
+    }
+
+    private static func ids(in metadata: [UInt8]) throws -> (member: UInt64, cluster: UInt64) {
+        try metadata.withUnsafeBytes { bytes in
+            var ids: (member: UInt64, cluster: UInt64) = (0, 0)
+            var reader = WireReader(bytes)
+            while let tag = try reader.next() {
+                switch tag.field {
+                case 1: ids.member = try reader.varint(tag)
+                case 2: ids.cluster = try reader.varint(tag)
+                default: try reader.skip(tag)
+                }
+            }
+            guard ids.member != 0 else { throw StartError("the log's metadata names no member") }
+            return ids
+        }
+    }
+
+    /// The member that goes on from here.
+    mutating func makeCore(
+        _ configuration: MemberConfiguration, backend: Backend, _ surroundings: MemberSurroundings
+    ) throws(StartError) -> MemberCore {
+        let applier = try makeApplier(configuration, backend: backend)
+        let storage = MemoryLogStorage()
+        var raftConfiguration = Raft.Configuration(
+            id: memberID, electionTicks: configuration.electionMilliseconds / configuration.heartbeatMilliseconds,
+            randomNumber: surroundings.randomNumber)
+        raftConfiguration.applied = snapshot.metadata.index
+        raftConfiguration.asynchronousStorageWrites = true
+        raftConfiguration.log = surroundings.raftLog
+        let raft = try explaining("cannot restore the Raft state") {
+            if !snapshot.isEmpty { try storage.applySnapshot(snapshot) }
+            storage.setHardState(hardState)
+            storage.append(entries)
+            return try RawNode(raftConfiguration, storage: storage)
+        }
+        return MemberCore(
+            settings: .init(
+                memberID: memberID, electionMilliseconds: Int64(configuration.electionMilliseconds),
+                quotaBytes: configuration.quotaBackendBytes),
+            raft: raft, log: storage, applier: applier, appliedIndex: snapshot.metadata.index,
+            confState: snapshot.metadata.confState,
+            requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds))
+    }
+
+    private func makeApplier(
+        _ configuration: MemberConfiguration, backend: Backend
+    ) throws(StartError) -> Applier {
+        try explaining("cannot restore the database") {
+            let image =
+                snapshot.isEmpty
+                ? StoreV2Image() : try StoreV2Image(decoding: snapshot.data, clusterID: clusterID)
+            var leases = LeaseConfiguration()
+            leases.minimumTTL = LeaseConfiguration.minimumTTL(
+                electionTicks: configuration.electionMilliseconds / configuration.heartbeatMilliseconds,
+                heartbeatMilliseconds: configuration.heartbeatMilliseconds)
+            // Leases come before the store, whose keys hang on them.
+            let lessor = Lessor(configuration: leases, storage: BackendLeases(backend))
+            try lessor.restore(try backend.all(.lease))
+            let store = try Store(backend: backend)
+            for (key, lease) in store.takeRestoredLeases() where lessor.contains(lease) {
+                try lessor.attach(id: lease, key: key)
+            }
+            return try Applier(
+                backend: backend, store: store, lessor: lessor,
+                cluster: image.cluster ?? Cluster(id: clusterID), image: image, memberID: memberID)
+        }
+    }
+}
+
+/// The `lease` bucket, as the lessor writes it.
+private final class BackendLeases: LeaseStorage {
+    private let backend: Backend
+
+    init(_ backend: Backend) {
+        self.backend = backend
+    }
+
+    func put(id: Int64, record: [UInt8]) {
+        backend.put(.lease, LeaseRecord.key(of: id), record)
+    }
+
+    func delete(id: Int64) {
+        backend.delete(.lease, LeaseRecord.key(of: id))
+    }
+}

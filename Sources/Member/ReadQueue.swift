@@ -1,0 +1,93 @@
+/// Linearizable reads that wait: first for the leader to confirm an index, then for the entries up to it to be applied
+/// (Raft thesis, section 6.4).
+///
+/// All reads that come before a round is asked for share the round. A round that gets no answer is asked for again under
+/// another context, so that a late answer to the first cannot release reads that came after it.
+struct ReadQueue {
+    /// An unanswered round is repeated after this many milliseconds, as etcd does.
+    private static let retryInterval: Int64 = 500
+
+    /// Reads that share one confirmation, by the owner's tokens.
+    private struct Round {
+        var context: UInt64
+        var tokens: [UInt64]
+        var deadline: Int64
+        var askAgainAt: Int64
+    }
+
+    /// Reads that no round was asked for yet.
+    private var unasked: [UInt64] = []
+    private var rounds: [Round] = []
+    /// Confirmed reads by the index that they wait for, in ascending order.
+    private var confirmed: [(index: UInt64, tokens: [UInt64])] = []
+    private var lastContext: UInt64
+
+    /// A queue whose contexts begin after `seed`, which differs between runs.
+    init(seed: UInt64) {
+        lastContext = seed
+    }
+
+    var isEmpty: Bool { unasked.isEmpty && rounds.isEmpty && confirmed.isEmpty }
+
+    mutating func add(_ token: UInt64) {
+        unasked.append(token)
+    }
+
+    /// The contexts to ask the leader about now: one for the reads that came since the last call, and one for each round
+    /// that was left without an answer.
+    mutating func contextsToAsk(now: Int64, timeout: Int64) -> [UInt64] {
+        var contexts: [UInt64] = []
+        for index in rounds.indices where now >= rounds[index].askAgainAt {
+            lastContext &+= 1
+            rounds[index].context = lastContext
+            rounds[index].askAgainAt = now + Self.retryInterval
+            contexts.append(lastContext)
+        }
+        if !unasked.isEmpty {
+            lastContext &+= 1
+            rounds.append(
+                Round(
+                    context: lastContext, tokens: unasked, deadline: now + timeout,
+                    askAgainAt: now + Self.retryInterval))
+            unasked.removeAll()
+            contexts.append(lastContext)
+        }
+        return contexts
+    }
+
+    /// The leader confirmed `index` for the round of `context`; an answer to an earlier asking is ignored.
+    mutating func confirm(_ context: UInt64, index: UInt64) {
+        guard let position = rounds.firstIndex(where: { $0.context == context }) else { return }
+        let round = rounds.remove(at: position)
+        if let last = confirmed.indices.last, confirmed[last].index >= index {
+            // Indexes only grow, so a later round never waits for less than an earlier one.
+            confirmed[last].tokens += round.tokens
+        } else {
+            confirmed.append((index, round.tokens))
+        }
+    }
+
+    /// The reads whose entries are applied.
+    mutating func takeReady(applied: UInt64) -> [UInt64] {
+        var tokens: [UInt64] = []
+        var count = 0
+        for waiting in confirmed {
+            guard waiting.index <= applied else { break }
+            tokens += waiting.tokens
+            count += 1
+        }
+        confirmed.removeFirst(count)
+        return tokens
+    }
+
+    /// The reads that no leader confirmed in time.
+    mutating func takeExpired(now: Int64) -> [UInt64] {
+        var tokens: [UInt64] = []
+        rounds.removeAll { round in
+            guard now >= round.deadline else { return false }
+            tokens += round.tokens
+            return true
+        }
+        return tokens
+    }
+}
