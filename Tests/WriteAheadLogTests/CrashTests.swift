@@ -176,6 +176,28 @@ private struct LogUnderTest {
         }
     }
 
+    @Test func aSecondPowerLossDoesNotMixWhatTheFirstLeftWithWhatWasAppendedSince() throws {
+        for seed: UInt64 in 0..<400 {
+            var random = SplitMix64(seed: seed)
+            let disk = MemoryDisk()
+            var options = WriteAheadLog.Options()
+            options.segmentSize = 20000
+            let log = try WriteAheadLog.create(disk: disk, directory: "wal", metadata: [], options: options)
+            try log.save([Entry(term: 1, index: 1)])
+            for size in [3000, 1500] {
+                let (log, contents, _) = try {
+                    disk.crash(random: &random)
+                    return try WriteAheadLog.openRepairing(disk: disk, directory: "wal", options: options)
+                }()
+                #expect(contents.entries.first == Entry(term: 1, index: 1))
+                let data = [UInt8](repeating: 7, count: size)
+                try log.append([Entry(term: 1, index: UInt64(contents.entries.count) + 1, data: data)])
+            }
+            disk.crash(random: &random)
+            _ = try WriteAheadLog.openRepairing(disk: disk, directory: "wal", options: options)
+        }
+    }
+
     @Test func aPowerLossDuringARepairLosesNothing() throws {
         for seed: UInt64 in 0..<300 {
             var test = LogUnderTest(seed: seed)
