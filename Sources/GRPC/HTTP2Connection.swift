@@ -121,6 +121,15 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         keepaliveTimer = nil
         guard let session = sessionIfOpen else { return }
         sessionIfOpen = nil
+        if session.isInside {
+            // What a call was told made it close the channel: nghttp2 must return first.
+            loop.eventLoop.execute { self.tearDown(session, code: code) }
+        } else {
+            tearDown(session, code: code)
+        }
+    }
+
+    private func tearDown(_ session: HTTP2Session, code: UInt32) {
         session.tearDown(code: code)
         closed()
     }

@@ -18,8 +18,9 @@ protocol HTTP2SessionDelegate: AnyObject {
 }
 
 /// An HTTP/2 session of libnghttp2, for either side: bytes in, bytes out, callbacks in between. It has no socket and
-/// no clock. Windows open as the application takes bytes (`consume`), never by themselves.
-final class HTTP2Session {
+/// no clock. Windows open as the application takes bytes (`consume`), never by themselves. It belongs to the event loop
+/// of its connection.
+final class HTTP2Session: @unchecked Sendable {
     /// What a session is told at its start.
     struct Settings {
         /// How many streams the peer may have open.
@@ -54,8 +55,8 @@ final class HTTP2Session {
     private var output = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var outputCount = 0
     private var isBlocked = false
-    /// Whether code of nghttp2 is on the stack.
-    private var isInside = false
+    /// Whether code of nghttp2 is on the stack, so that the session must not be torn down.
+    private(set) var isInside = false
     /// The queued bytes of all streams.
     private(set) var pendingBytes = 0
     /// Whether HEADERS or DATA went out; for the owner to set back.

@@ -26,8 +26,12 @@ struct HeaderBlock {
     /// The trailers of a call that ends with `status`.
     mutating func add(_ status: Status) {
         add("grpc-status", String(status.code.rawValue))
-        if !status.message.isEmpty { add("grpc-message", PercentEncoding.encode(status.message)) }
+        guard !status.message.isEmpty else { return }
+        add("grpc-message", PercentEncoding.encode(String(status.message.prefix(Self.longestMessage))))
     }
+
+    /// In characters: peers limit heads to some KiB, and encoding makes a character up to twelve octets.
+    private static let longestMessage = 2048
 
     /// Calls `body` with the fields; nghttp2 copies what it is given.
     func withFields<Result>(_ body: (UnsafeBufferPointer<nghttp2_nv>) -> Result) -> Result {

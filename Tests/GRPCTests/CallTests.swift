@@ -186,6 +186,30 @@ import Testing
         #expect(status(try unary(wire, "/t.T/Never", []))?.code == .unavailable)
     }
 
+    /// A handler may close the connection while the session is reading.
+    @Test func connectionMayBeClosedFromWithinACall() throws {
+        let channel = Box<(any Channel)?>(nil)
+        let reason = Box<CancelReason?>(nil)
+        let wire = try Wire(methods: [
+            "/t.T/Close": .unary { call, _ in
+                call.onCancel { reason.value = $0 }
+                channel.value?.close(promise: nil)
+            }
+        ])
+        channel.value = wire.serverChannel
+        _ = try unary(wire, "/t.T/Close", [1])
+        #expect(!wire.serverChannel.isActive)
+        #expect(reason.value == .connectionClosed)
+    }
+
+    @Test func veryLongTextsAreCut() throws {
+        let text = String(repeating: "ä", count: 100_000)
+        let wire = try Wire(methods: ["/t.T/Long": .unary { call, _ in call.fail(Status(.aborted, text)) }])
+        let outcome = status(try unary(wire, "/t.T/Long", []))
+        #expect(outcome?.code == .aborted)
+        #expect(outcome.map { $0.message.count > 1000 && text.hasPrefix($0.message) } == true)
+    }
+
     @Test func observersSeeEveryCallOfAKnownMethod() throws {
         let seen = Box<[CallSummary]>([])
         var observer = ServerObserver()
