@@ -83,6 +83,10 @@ public enum PageDefect: Equatable, Sendable, CustomStringConvertible {
     case usedTwice
     /// The page would be freed although it is free.
     case freedTwice
+    /// A leaf among ever so many without elements.
+    case emptyLeaf
+    /// The keys of the leaf do not sort after (or, going backward, before) those of the leaf visited before.
+    case disorder
     /// The free list's entry `index` is out of bounds or out of order.
     case freeListEntry(index: Int)
 
@@ -99,6 +103,8 @@ public enum PageDefect: Equatable, Sendable, CustomStringConvertible {
         case .bucketTooShort(let index): return "bucket in element \(index) is too short"
         case .usedTwice: return "used twice"
         case .freedTwice: return "freed twice"
+        case .emptyLeaf: return "one of more than \(BoltLimit.emptyLeaves) adjacent leaves without elements"
+        case .disorder: return "its keys are out of order with the neighbouring leaf's"
         case .freeListEntry(let index): return "free list entry \(index) is out of bounds or out of order"
         }
     }

@@ -28,9 +28,18 @@ extension Database {
         var write: WriteTransaction
         var size = 0
         var records = 0
+        /// The root pages of the buckets copied, so that a damaged file's buckets within themselves end the copy.
+        var roots = PageBits()
 
         mutating func copy(_ source: Bucket, to path: [[UInt8]]) throws(BoltError) {
             guard path.count < BoltLimit.bucketDepth else { throw .bucketsTooDeep }
+            let root = source.header.root
+            if root != 0 {
+                // Read first, so that the page number is known to lie within the file.
+                _ = try source.space.page(root)
+                guard !roots.contains(root) else { throw .damagedPage(id: root, defect: .usedTwice) }
+                roots.insert(root)
+            }
             var bucket = try open(path)
             if source.sequence != 0 { try bucket?.setSequence(source.sequence) }
             var cursor = source.cursor()

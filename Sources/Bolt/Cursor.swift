@@ -112,30 +112,50 @@ public struct Cursor {
 
     /// The element at the position, or the first one after it: leaves may be empty or used up.
     private mutating func settleForward() throws(BoltError) -> Element? {
-        while let level = path.last {
-            if level.layer.isLeaf && level.index < level.layer.count { return try level.layer.element(level.index) }
-            path.removeLast()
-            guard let parent = path.last else { return nil }
-            path[path.count - 1].index += 1
-            guard parent.index + 1 < parent.layer.count else { continue }
-            try push(try child(of: parent.layer, at: parent.index + 1))
-            try descend(last: false)
-        }
-        return nil
+        guard let level = path.last else { return nil }
+        if level.index < level.layer.count { return try level.layer.element(level.index) }
+        let previous = level.layer.count > 0 ? try level.layer.element(level.layer.count - 1).key : nil
+        return try settle(after: previous, step: 1)
     }
 
     /// The element at the position, or the first one before it.
     private mutating func settleBackward() throws(BoltError) -> Element? {
-        while let level = path.last {
-            if level.layer.isLeaf && level.index >= 0 && level.layer.count > 0 {
-                return try level.layer.element(min(level.index, level.layer.count - 1))
+        guard let level = path.last else { return nil }
+        if level.index >= 0 && level.layer.count > 0 {
+            path[path.count - 1].index = min(level.index, level.layer.count - 1)
+            return try level.layer.element(path[path.count - 1].index)
+        }
+        let previous = level.layer.count > 0 ? try level.layer.element(0).key : nil
+        return try settle(after: previous, step: -1)
+    }
+
+    /// Leaves the leaf at the end of the path, whose outermost key is `previous`, for the next one with elements, in the
+    /// direction of `step`. Its keys must lie beyond `previous`, so that no damaged tree keeps a cursor going round.
+    private mutating func settle(after previous: UnsafeRawBufferPointer?, step: Int) throws(BoltError) -> Element? {
+        var emptyLeaves = 0
+        path.removeLast()
+        while let parent = path.last {
+            let index = parent.index + step
+            guard index >= 0 && index < parent.layer.count else {
+                path.removeLast()
+                continue
+            }
+            path[path.count - 1].index = index
+            try push(try child(of: parent.layer, at: index))
+            try descend(last: step < 0)
+            let leaf = path[path.count - 1]
+            if leaf.layer.count > 0 {
+                let element = try leaf.layer.element(leaf.index)
+                if let previous, ByteView(element.key).compare(ByteView(previous)) * step <= 0 {
+                    throw .damagedPage(id: leaf.layer.id, defect: .disorder)
+                }
+                return element
+            }
+            emptyLeaves += 1
+            guard emptyLeaves <= BoltLimit.emptyLeaves else {
+                throw .damagedPage(id: leaf.layer.id, defect: .emptyLeaf)
             }
             path.removeLast()
-            guard let parent = path.last else { return nil }
-            path[path.count - 1].index -= 1
-            guard parent.index > 0 else { continue }
-            try push(try child(of: parent.layer, at: parent.index - 1))
-            try descend(last: true)
         }
         return nil
     }

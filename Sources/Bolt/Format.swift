@@ -40,6 +40,9 @@ public enum BoltLimit {
     static let treeDepth = 64
     /// Deepest nesting of buckets that deletion and copying follow; their recursion is one frame per level.
     static let bucketDepth = 100
+    /// Most adjacent empty leaves that a cursor passes. Stored trees have none below the root, but a transaction that has
+    /// deleted much has one for each leaf it emptied.
+    static let emptyLeaves = 1 << 20
     /// Most elements in a page: the header's count is 16 bits and bbolt refuses 0xFFFF.
     static let elementsPerPage = 0xFFFE
     /// Fewest elements that a split leaves in a page, as bbolt's minKeysPerPage.

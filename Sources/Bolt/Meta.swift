@@ -17,6 +17,8 @@ struct Meta: Equatable {
     static let storedSize = Format.pageHeaderSize + 64
     /// Bytes of the meta fields that the checksum covers.
     private static let checkedSize = 56
+    /// No file has seen this many transactions; beyond, the numbers could wrap round.
+    private static let lastTransaction = UInt64.max >> 1
 
     init(pageSize: Int, root: UInt64, sequence: UInt64, freeList: UInt64, pageCount: UInt64, transaction: UInt64) {
         self.pageSize = pageSize
@@ -37,7 +39,9 @@ struct Meta: Equatable {
                 == FNV1a.hash64(UnsafeRawBufferPointer(start: fields, count: Self.checkedSize))
         else { return nil }
         let pageSize = Int(fields.loadU32(8))
-        guard BoltLimit.pageSizes.contains(pageSize), pageSize & (pageSize - 1) == 0 else { return nil }
+        guard BoltLimit.pageSizes.contains(pageSize), pageSize & (pageSize - 1) == 0,
+            fields.loadU64(48) <= Self.lastTransaction
+        else { return nil }
         self.init(
             pageSize: pageSize, root: fields.loadU64(16), sequence: fields.loadU64(24), freeList: fields.loadU64(32),
             pageCount: fields.loadU64(40), transaction: fields.loadU64(48))

@@ -153,16 +153,23 @@ extension Node {
         }
     }
 
+    /// Content of this size, or more, is cut into pages of as little as one element.
+    private static let hugeContent = 1 << 31
+
     /// Where to cut the entries into pages: each cut but the last fills `fillPercent` of a page, none has fewer than two
     /// elements (bbolt's rule), and a node that fits in a page, or has too few elements to cut, stays whole.
     func cuts(pageSize: Int, fillPercent: Double) -> [(range: Range<Int>, size: Int)] {
         let percent = min(max(fillPercent, BoltLimit.fillPercents.lowerBound), BoltLimit.fillPercents.upperBound)
         let threshold = Int(Double(pageSize) * percent)
-        let fewest = BoltLimit.minimumElementsPerPage
         var cuts: [(range: Range<Int>, size: Int)] = []
         var start = 0
         var rest = contentSize
-        while entries.count - start > 2 * fewest && Format.pageHeaderSize + rest > pageSize {
+        while true {
+            let count = entries.count - start
+            // Positions in a page are 32 bits, so huge elements do not share one.
+            let fewest = rest > Self.hugeContent ? 1 : BoltLimit.minimumElementsPerPage
+            let fits = Format.pageHeaderSize + rest <= pageSize && count <= BoltLimit.elementsPerPage
+            if fits || count <= 2 * fewest { break }
             var end = start
             var size = Format.pageHeaderSize
             while end < entries.count - fewest && end - start < BoltLimit.elementsPerPage {

@@ -52,7 +52,7 @@ public final class ReadTransaction: @unchecked Sendable {
     /// call. Throws what `sink` throws.
     public func writeCopy(to sink: (UnsafeRawBufferPointer) throws -> Void) throws {
         var second = meta
-        second.transaction = meta.transaction &- 1
+        second.transaction = max(meta.transaction, 1) - 1
         let metaPages = meta.page(slot: 0) + second.page(slot: 1)
         try metaPages.withUnsafeBytes(sink)
         try withExtendedLifetime(self) {

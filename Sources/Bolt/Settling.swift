@@ -36,7 +36,8 @@ extension WritableBucket {
     /// Whether the bucket is stored in its parent's leaf: bbolt's rule is a lone leaf of at most a quarter page without
     /// nested buckets.
     private func fitsInline(_ root: Node) -> Bool {
-        root.isLeaf && root.size <= scope.pageSize / 4 && !root.entries.contains { $0.isBucket }
+        root.isLeaf && root.size <= scope.pageSize / 4 && root.entries.count <= BoltLimit.elementsPerPage
+            && !root.entries.contains { $0.isBucket }
     }
 
     /// The value of an inline bucket: its header and its only page.

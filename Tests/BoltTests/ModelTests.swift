@@ -4,7 +4,7 @@ import Testing
 
 /// Random transactions over nested buckets do what a dictionary of dictionaries does.
 @Suite struct ModelTests {
-    @Test(arguments: 1...24)
+    @Test(arguments: 1...12)
     func randomTransactionsMatchTheModel(seed: UInt64) throws {
         var session = try Session(seed: seed)
         for _ in 0..<40 { try session.step() }
