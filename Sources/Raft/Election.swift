@@ -46,7 +46,8 @@ extension Replica {
 
     /// Whether a committed configuration change is not applied yet, so that this member may not know who votes.
     private var hasUnappliedConfigurationChange: Bool {
-        var index = log.applied + 1
+        // What is compacted was applied, even if that is not acknowledged yet.
+        var index = max(log.applied + 1, log.firstIndex)
         while index <= log.committed {
             let page: [Entry]
             do throws(LogStorageError) {

@@ -171,19 +171,24 @@ extension Replica {
     private func handleReadIndex(_ message: Message) {
         guard let entry = message.entries.first else { return }
         let request = ReadRequest(from: message.from, context: entry.data)
-        if tracker.configuration.isSingleton {
-            answer(request, index: log.committed)
-        } else if leadership.reads.count >= settings.maximumPendingReads {
+        if leadership.reads.count >= settings.maximumPendingReads {
             note(.warning, "\(id.hex) holds \(leadership.reads.count) unanswered reads; dropping read request")
-        } else if !hasCommittedInTerm {
-            leadership.reads.postpone(request)
-        } else {
+        } else if hasCommittedInTerm {
             confirm([request])
+        } else {
+            // Even a member that decides alone may know less than it acknowledged: the commit index is stored without a
+            // sync, and a restart may find an earlier one.
+            leadership.reads.postpone(request)
         }
     }
 
     /// Whether an entry of this term is committed, so that the commit index covers all earlier terms.
     private var hasCommittedInTerm: Bool { log.termOrZero(of: log.committed) == term }
+
+    /// Whether this member is the only voter, and not a leader that removed itself and left one.
+    private var decidesAlone: Bool {
+        tracker.configuration.isSingleton && tracker.configuration.voters.contains(id)
+    }
 
     private func confirm(_ requests: [ReadRequest]) {
         switch settings.readIndexMode {
@@ -191,7 +196,12 @@ extension Replica {
             for request in requests { answer(request, index: log.committed) }
         case .safe:
             for request in requests { leadership.reads.add(request, index: log.committed) }
-            broadcastHeartbeat()
+            if decidesAlone {
+                _ = leadership.reads.beginRound()
+                answerConfirmedReads()
+            } else {
+                broadcastHeartbeat()
+            }
         }
     }
 

@@ -59,6 +59,11 @@ public final class RawNode {
     }
 
     /// Takes a message from another member, or from a local thread.
+    ///
+    /// Messages from local threads are to be believed, so that the owner must not let other members' messages claim to
+    /// come from there.
+    /// - Throws: ``StepError``; apart from refused proposals it needs no answer. A member that was removed throws
+    ///   `unknownPeer` also for its own acknowledgements.
     public func step(_ message: Message) throws(StepError) {
         let isFromThread = LocalThread.isLocal(message.from)
         if message.type.isLocal && !isFromThread { throw .localMessage }
@@ -81,7 +86,8 @@ public final class RawNode {
     /// Says that the last message to `member` was not delivered.
     public func reportUnreachable(_ member: UInt64) { stepLocal(Message(type: .unreachable, from: member)) }
 
-    /// Says how the last snapshot sent to `member` fared.
+    /// Says how the last snapshot sent to `member` fared. This must be said of every one, since nothing else is sent to
+    /// that member until then.
     public func reportSnapshot(_ member: UInt64, succeeded: Bool) {
         stepLocal(Message(type: .snapshotStatus, from: member, reject: !succeeded))
     }

@@ -88,8 +88,7 @@ final class Replica {
         guard adopt(confState) else {
             preconditionFailure("the stored configuration \(confState) cannot be restored")
         }
-        if !hardState.isEmpty { load(hardState) }
-        if settings.applied > 0 { log.apply(to: settings.applied, size: 0) }
+        load(hardState)
         becomeFollower(term: term, leader: 0)
         note(
             .info,
@@ -98,13 +97,20 @@ final class Replica {
                 + "lastterm: \(last.term)]")
     }
 
+    /// Takes over the stored state and what the state machine holds.
+    ///
+    /// What a snapshot or the state machine holds was committed, even if the commit index, which is stored without a
+    /// sync, says less after a crash.
     private func load(_ state: HardState) {
+        let committed = max(state.commit, log.committed, settings.applied)
         precondition(
-            state.commit >= log.committed && state.commit <= log.lastIndex,
-            "\(id.hex) state.commit \(state.commit) is out of range [\(log.committed), \(log.lastIndex)]")
-        log.loadCommitted(state.commit)
+            committed <= log.lastIndex,
+            "\(id.hex) state.commit \(state.commit), applied \(settings.applied) is out of range "
+                + "[\(log.committed), \(log.lastIndex)]")
+        log.loadCommitted(committed)
         term = state.term
         vote = state.vote
+        if settings.applied > log.applied { log.apply(to: settings.applied, size: 0) }
     }
 
     var softState: SoftState { SoftState(leader: leader, role: role) }

@@ -16,6 +16,8 @@ public final class TranscriptGroup {
         var failure: String?
         do {
             try run(step.command, input: step.input)
+            // Input lines are further commands, except where they say how to change the configuration.
+            if step.command.name != "propose-conf-change" { try runEach(step.input, line: step.line + 1) }
         } catch {
             failure = "\(error)"
         }
@@ -24,6 +26,18 @@ public final class TranscriptGroup {
             output.write(failure)
         }
         return output.text.isEmpty ? ["ok"] : lines(output.text)
+    }
+
+    private func runEach(_ commands: [String], line: Int) throws {
+        for (offset, text) in commands.enumerated() {
+            let command = try TranscriptCommand(text, line: line + offset)
+            do {
+                try run(command, input: [])
+            } catch {
+                if output.isQuiet { throw error }
+                output.write("\(error)")
+            }
+        }
     }
 
     private func lines(_ text: String) -> [String] {
