@@ -51,6 +51,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     let options: Options
     let shared: Mutex<Shared>
     let preparation: SegmentPreparation
+    /// Held during a synchronisation.
+    private let synchronizing = Mutex(())
     var segments: [Segment]
     /// Where the next record goes in the last segment.
     private var offset: Int
@@ -105,7 +107,7 @@ public final class WriteAheadLog: @unchecked Sendable {
 
     /// Returns when all that was appended before the call is on stable storage. Any thread may call this.
     public func synchronize() throws(WALError) {
-        // The lock is not held during the synchronisation, so appending goes on. When the log moves to another segment
+        // Appending goes on meanwhile: it waits for no lock that is held here. When the log moves to another segment
         // meanwhile, the owner has synchronised the earlier one itself.
         try synchronize(try usableTail())
     }
@@ -152,9 +154,14 @@ public final class WriteAheadLog: @unchecked Sendable {
         }
     }
 
+    /// Synchronises `file`, one call at a time: the system reports a failed write-back to one caller alone, and whoever
+    /// comes second must learn of it from the first.
     private func synchronize(_ file: any DiskFile) throws(WALError) {
         guard options.synchronizes else { return }
-        try decisively { () throws(DiskError) in try file.synchronize() }
+        try synchronizing.withLock { _ throws(WALError) in
+            if let failure = shared.withLock({ $0.failure }) { throw .failedBefore(failure) }
+            try decisively { () throws(DiskError) in try file.synchronize() }
+        }
     }
 
     /// Writes what the encoder holds.
