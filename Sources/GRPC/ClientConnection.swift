@@ -59,7 +59,7 @@ public final class ClientConnection: Sendable {
         host: String, port: Int, group: any EventLoopGroup, configuration: Configuration = Configuration()
     ) async throws -> ClientConnection {
         try await connect(group, configuration, authority: "\(host):\(port)") {
-            $0.channelOption(.socketOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
+            $0.connect(host: host, port: port)
         }
     }
 

@@ -51,6 +51,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     func receivedPing() {}
     func receivedReset() {}
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer) {}
+    func sentGoAway(reason: String) {}
     func becameIdle() {}
     /// The session is there.
     func opened() {}
@@ -93,7 +94,10 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         lastRead = now
         isPingOutstanding = false
         unwrapInboundIn(data).withUnsafeReadableBytes { session.receive($0) }
-        if session.failure != nil { closesAfterFlush = true }
+        if let failure = session.failure, !closesAfterFlush {
+            closesAfterFlush = true
+            sentGoAway(reason: failure)
+        }
     }
 
     final func channelReadComplete(context: ChannelHandlerContext) {

@@ -1,22 +1,5 @@
 import CNGHTTP2
 
-/// What a session tells the connection it belongs to. Everything is called while the session reads or writes, so
-/// nothing here may feed or pull the session; submitting frames is fine.
-protocol HTTP2SessionDelegate: AnyObject {
-    /// The peer opens a stream. Only servers are asked.
-    func openedStream(_ id: Int32) -> HTTP2Stream
-    /// A ping of the peer arrived; the session has answered it.
-    func receivedPing()
-    /// The answer to a ping of ours arrived.
-    func receivedPingAnswer(_ payload: UInt64)
-    /// The peer reset a stream.
-    func receivedReset()
-    /// The peer will not take streams above `lastStream`.
-    func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer)
-    /// The number of open streams fell to zero.
-    func becameIdle()
-}
-
 /// An HTTP/2 session of libnghttp2, for either side: bytes in, bytes out, callbacks in between. It has no socket and
 /// no clock. Windows open as the application takes bytes (`consume`), never by themselves. It belongs to the event loop
 /// of its connection.
@@ -505,6 +488,11 @@ extension HTTP2Session {
             reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
         case NGHTTP2_DATA.rawValue:
             hasSentHeadersOrData = true
+        case NGHTTP2_GOAWAY.rawValue:
+            let code = frame.pointee.goaway.error_code
+            if code != NGHTTP2_NO_ERROR.rawValue {
+                delegate.sentGoAway(reason: String(cString: nghttp2_http2_strerror(code)))
+            }
         default: break
         }
     }

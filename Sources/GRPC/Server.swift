@@ -152,6 +152,8 @@ public final class Server: Sendable {
             }
             // The selector reports what is left after one read, so asking again at once is a system call for nothing.
             .childChannelOption(.maxMessagesPerRead, value: 1)
+            // The kernel notices hosts that went away without a word, as Go's listeners have it do.
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 65536)
             )
@@ -167,9 +169,6 @@ public final class Server: Sendable {
     func setUp(_ channel: any Channel) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else {
             throw Status(.internal, "the event loop is not one of the server's")
-        }
-        if channel.remoteAddress?.protocol == .inet || channel.remoteAddress?.protocol == .inet6 {
-            channel.setOption(.socketOption(.tcp_nodelay), value: 1).whenFailure { _ in }
         }
         let peer = Self.describe(channel.remoteAddress)
         let isWelcome = state.withLockedValue { state in

@@ -14,6 +14,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
     @exclusivity(unchecked) private var pingPolicy: PingPolicy
     private var resets: TokenBucket
+    private var isRejected = false
     private var isDraining = false
     private var hasSaidFarewell = false
     private var requestBytes = 0
@@ -53,6 +54,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         deadlineTimer = nil
     }
 
+    override func sentGoAway(reason: String) { noteRejection(reason) }
+
+    private func noteRejection(_ reason: String) {
+        guard !isRejected else { return }
+        isRejected = true
+        server.observer.connectionRejected?(peer, reason)
+    }
+
     override func openedStream(_ id: Int32) -> HTTP2Stream {
         ServerStream(connection: self)
     }
@@ -86,7 +95,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private func reject(_ code: UInt32, _ debug: StaticString, _ reason: String) {
         sessionIfOpen?.submitGoAway(code: code, debug: debug)
         closeAfterFlush()
-        server.observer.connectionRejected?(peer, reason)
+        noteRejection(reason)
     }
 
     // MARK: Bounds

@@ -131,9 +131,13 @@ import Testing
     }
 
     @Test func garbageAfterThePrefaceEndsTheConnection() throws {
-        let client = try RawClient(methods: Self.methods)
+        let rejected = Box<[String]>([])
+        var observer = ServerObserver()
+        observer.connectionRejected = { _, reason in rejected.value.append(reason) }
+        let client = try RawClient(methods: Self.methods, observer: observer)
         try client.write(RawClient.preface + Array(repeating: 0xFF, count: 100))
         #expect(!client.channel.isActive)
+        #expect(rejected.value.count == 1)
     }
 
     // MARK: Heads that are not gRPC's
