@@ -61,7 +61,7 @@ public final class Database: @unchecked Sendable {
         var free: [UInt64] = []
         if !options.readOnly {
             if meta.freeList == Format.noFreeList {
-                free = try Reachability.freeIDs(in: space, root: meta.root)
+                free = try Reachability.freeIDs(in: space, of: opened, root: meta.root)
             } else {
                 free = try FreeListPage.load(meta.freeList, in: space)
             }
@@ -154,6 +154,13 @@ public final class Database: @unchecked Sendable {
             shared.readers[shared.meta.transaction, default: 0] += 1
             return ReadTransaction(database: self, meta: shared.meta, space: shared.space)
         }
+    }
+
+    /// Fills `buffer` from byte `offset` of the file on, or returns false when the database is closed.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(BoltError) -> Bool {
+        guard !shared.withLock({ $0.isClosed }) else { return false }
+        let count = try onDisk { () throws(DiskError) in try file.file.read(into: buffer, at: offset) }
+        return count == buffer.count
     }
 
     func endRead(of transaction: UInt64) {

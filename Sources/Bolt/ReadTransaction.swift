@@ -55,12 +55,19 @@ public final class ReadTransaction: @unchecked Sendable {
         second.transaction = max(meta.transaction, 1) - 1
         let metaPages = meta.page(slot: 0) + second.page(slot: 1)
         try metaPages.withUnsafeBytes(sink)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.copyPieceSize, alignment: 4096)
+        defer { buffer.deallocate() }
         try withExtendedLifetime(self) {
             var offset = metaPages.count
             while offset < fileSize {
-                let count = min(Self.copyPieceSize, fileSize - offset)
-                try sink(UnsafeRawBufferPointer(start: space.base + offset, count: count))
-                offset += count
+                let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, fileSize - offset)])
+                // Read, not taken from the mapping, because reading runs ahead on a disk that has not cached the file.
+                if try database.read(into: piece, at: offset) {
+                    try sink(UnsafeRawBufferPointer(piece))
+                } else {
+                    try sink(UnsafeRawBufferPointer(start: space.base + offset, count: piece.count))
+                }
+                offset += piece.count
             }
         }
     }

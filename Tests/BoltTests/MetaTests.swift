@@ -69,6 +69,27 @@ import Testing
         #expect(owned(try last.beginRead().bucket(bytes("b"))?.get(bytes("state"))) == bytes("next"))
     }
 
+    /// A snapshot's first meta page may have a number of either parity. When its second one is damaged, the next commit must
+    /// not overwrite the first.
+    @Test(arguments: [0, 1])
+    func onlyGoodMetaPageOfASnapshotIsSpared(parity: UInt64) throws {
+        let disk = MemoryDisk()
+        let database = try Database(disk: disk, path: "db", options: .small())
+        repeat {
+            try write(database) { try $0.createBucket(ifAbsent: bytes("b")).put(bytes("state"), bytes("old")) }
+        } while try database.beginRead().id % 2 != parity
+        var image: [UInt8] = []
+        try database.beginRead().writeCopy { image += $0 }
+        image.replaceSubrange(1024..<2048, with: [UInt8](repeating: 0, count: 1024))
+        try disk.open("image", .create).write(image, at: 0)
+        let copy = try Database(disk: disk, path: "image", options: .small())
+        try write(copy) { try $0.createBucket(ifAbsent: bytes("b")).put(bytes("state"), bytes("new")) }
+        copy.close()
+        #expect(try disk.open("image", .read).read(at: 0, count: 1024) == Array(image[..<1024]))
+        let last = try Database(disk: disk, path: "image", options: .small())
+        #expect(owned(try last.beginRead().bucket(bytes("b"))?.get(bytes("state"))) == bytes("new"))
+    }
+
     @Test func foreignFilesAreRefusedAndLeftAlone() throws {
         for content in [bytes("root:x:0:0\n"), [UInt8](repeating: 7, count: 100_000)] {
             let disk = MemoryDisk()
