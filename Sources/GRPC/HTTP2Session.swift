@@ -4,18 +4,6 @@ import CNGHTTP2
 /// no clock. Windows open as the application takes bytes (`consume`), never by themselves. It belongs to the event loop
 /// of its connection.
 final class HTTP2Session: @unchecked Sendable {
-    /// What a session is told at its start.
-    struct Settings {
-        /// How many streams the peer may have open.
-        var maximumStreams: UInt32
-        /// How many bytes the peer may send on one stream before the application takes them.
-        var streamWindow: Int32
-        /// How many bytes the peer may send on all streams before the session takes them.
-        var connectionWindow: Int32
-        /// The largest list of header fields, as HTTP/2 counts it; larger ones are refused by `isOversized`.
-        var maximumHeaderList: UInt32
-    }
-
     private var raw: OpaquePointer?
     /// The connection, which owns the session and alone feeds and pulls it, so that it is there whenever it is told.
     private unowned(unsafe) let delegate: any HTTP2SessionDelegate

@@ -16,3 +16,17 @@ protocol HTTP2SessionDelegate: AnyObject {
     /// The number of open streams fell to zero.
     func becameIdle()
 }
+
+extension HTTP2Session {
+    /// What a session is told at its start.
+    struct Settings {
+        /// How many streams the peer may have open.
+        var maximumStreams: UInt32
+        /// How many bytes the peer may send on one stream before the application takes them.
+        var streamWindow: Int32
+        /// How many bytes the peer may send on all streams before the session takes them.
+        var connectionWindow: Int32
+        /// The largest list of header fields, as HTTP/2 counts it; larger ones are refused by `isOversized`.
+        var maximumHeaderList: UInt32
+    }
+}

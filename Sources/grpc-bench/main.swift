@@ -10,7 +10,8 @@ guard arguments.count == 3, let port = Int(arguments[1]), let threads = Int(argu
     throw Status(.invalidArgument, "two numbers are needed")
 }
 let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
-let reply: [UInt8] = Array(repeating: 0x0A, count: 10)
+// A PutResponse with a header: cluster 1, member 1, revision 2, term 2.
+let reply: [UInt8] = [0x0A, 8, 0x08, 1, 0x10, 1, 0x18, 2, 0x20, 2]
 let doNothing: [String: Method] = ["/etcdserverpb.KV/Put": .unary { call, _ in call.respond(reply) }]
 let methods = doNothing.merging(Toy.methods) { $1 }.merging(HealthService().methods) { $1 }
 let server = Server(
