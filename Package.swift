@@ -47,7 +47,8 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        library("Checksum"),
+        .target(name: "CChecksum"),
+        library("Checksum", ["CChecksum"]),
         library("WireFormat"),
         library("Disk"),
         library("RaftMessages", ["WireFormat"]),
@@ -88,6 +89,7 @@ let package = Package(
         tests("RaftMessagesTests", ["RaftMessages", "WireFormat"]),
         tests("MembershipTests", ["Membership", "RaftMessages"]),
         tests("ConfigurationTests", ["Configuration"]),
+        tests("WriteAheadLogTests", ["Checksum", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("WatchTests", ["Watch", "WireFormat"]),

@@ -80,22 +80,21 @@ public enum RequestCheck {
 }
 
 /// A set of keys made of ranges, kept sorted and merged when it is asked.
+///
+/// An end of one zero byte is that key here, and not the end of all keys, since etcd's check takes it so.
 struct KeyRanges {
-    /// A range that ends before `end`, or, with nil, at the end of all keys.
     private struct Span {
         var start: [UInt8]
-        var end: [UInt8]?
+        var end: [UInt8]
     }
 
     private var spans: [Span] = []
     private var isMerged = true
 
-    /// Adds one key, the range up to `end`, or, where `end` is a single zero byte, everything from `key` on.
+    /// Adds one key, or the range up to `end`.
     mutating func insert(key: [UInt8], end: [UInt8]) {
         if end.isEmpty {
             spans.append(Span(start: key, end: key + [0]))
-        } else if end == [0] {
-            spans.append(Span(start: key, end: nil))
         } else if key.lexicographicallyPrecedes(end) {
             spans.append(Span(start: key, end: end))
         }
@@ -118,26 +117,18 @@ struct KeyRanges {
             let middle = (low + high) / 2
             if key.lexicographicallyPrecedes(spans[middle].start) { high = middle } else { low = middle + 1 }
         }
-        guard low > 0 else { return false }
-        guard let end = spans[low - 1].end else { return true }
-        return key.lexicographicallyPrecedes(end)
+        return low > 0 && key.lexicographicallyPrecedes(spans[low - 1].end)
     }
 
     private mutating func merge() {
         spans.sort { $0.start.lexicographicallyPrecedes($1.start) }
         var merged: [Span] = []
         for span in spans {
-            guard let last = merged.last, let lastEnd = last.end else {
-                if merged.isEmpty { merged.append(span) }
+            guard let last = merged.last, !last.end.lexicographicallyPrecedes(span.start) else {
+                merged.append(span)
                 continue
             }
-            if lastEnd.lexicographicallyPrecedes(span.start) {
-                merged.append(span)
-            } else if let end = span.end {
-                if lastEnd.lexicographicallyPrecedes(end) { merged[merged.count - 1].end = end }
-            } else {
-                merged[merged.count - 1].end = nil
-            }
+            if last.end.lexicographicallyPrecedes(span.end) { merged[merged.count - 1].end = span.end }
         }
         spans = merged
         isMerged = true

@@ -23,7 +23,7 @@ struct Flags {
 
     private(set) var values: [String: String] = [:]
 
-    /// Reads `arguments` (without the program's name), then, for what they leave open, `environment`.
+    /// Reads `arguments` (without the program's name) and `environment`; as in etcd, only one of them may set a flag.
     init(_ definitions: [Definition], arguments: [String], environment: [String: String]) throws(InvalidConfiguration) {
         let known = Dictionary(uniqueKeysWithValues: definitions.map { ($0.name, $0) })
         var index = 0
@@ -55,8 +55,14 @@ struct Flags {
                     "error verifying flags, flag needs an argument: -\(name). See 'etcd --help'.")
             }
         }
-        for definition in definitions where values[definition.name] == nil {
-            values[definition.name] = environment[definition.environmentName] ?? nil
+        for definition in definitions {
+            guard let value = environment[definition.environmentName], !value.isEmpty else { continue }
+            if values[definition.name] != nil {
+                throw InvalidConfiguration(
+                    "conflicting environment variable \"\(definition.environmentName)\" is shadowed by corresponding "
+                        + "command-line flag (either unset environment variable or disable flag)")
+            }
+            values[definition.name] = value
         }
         given = Set(values.keys)
         for definition in definitions where values[definition.name] == nil {

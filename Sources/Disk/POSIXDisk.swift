@@ -151,7 +151,10 @@ final class POSIXFile: DiskFile {
 
     func close() {
         let open = descriptor.exchange(-1, ordering: .relaxed)
-        if open >= 0 { _ = Glibc.close(open) }
+        guard open >= 0 else { return }
+        // A mapping keeps the open file, and with it the lock, alive beyond the descriptor.
+        flock(open, LOCK_UN)
+        _ = Glibc.close(open)
     }
 }
 

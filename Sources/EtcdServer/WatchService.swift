@@ -81,12 +81,8 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
         return create
     }
 
-    func halfClosed() {
-        // A client that closes its side has no further watches to ask for, and etcd ends the stream with it.
-        guard !isOver else { return }
-        end()
-        call.finish(.ok)
-    }
+    /// A client that has no more to ask still wants its events.
+    func halfClosed() {}
 
     func cancelled(_ reason: CancelReason) {
         guard !isOver else { return }

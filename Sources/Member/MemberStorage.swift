@@ -147,10 +147,9 @@ private struct RestoredLog {
         }
         let hardState = HardState(term: term, commit: UInt64(entries.count))
         let log = try explaining("cannot create the write-ahead log \(paths.wal)") {
-            let log = try WriteAheadLog.create(
-                disk: disk, directory: paths.wal, metadata: metadata(memberID: own.id, clusterID: clusterID))
-            try log.save(entries, hardState: hardState)
-            return log
+            try WriteAheadLog.create(
+                disk: disk, directory: paths.wal, metadata: metadata(memberID: own.id, clusterID: clusterID),
+                entries: entries, hardState: hardState)
         }
         return RestoredLog(
             log: log, snapshot: Snapshot(), hardState: hardState, entries: entries, memberID: own.id,

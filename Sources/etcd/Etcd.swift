@@ -6,21 +6,25 @@ import Logging
 /// The server's command: `etcd [flags]`.
 @main
 struct Etcd {
-    static func main() async {
+    static func main() {
+        // Before any other thread exists: each inherits the mask from here.
         let signals = TerminationSignals()
         let configuration = self.configuration()
         let logger = Logger.member(level: level(configuration.logLevel))
-        let member: EtcdMember
-        do {
-            member = try await EtcdMember.start(configuration, logger: logger)
-        } catch {
-            fail("\(error)")
+        Task {
+            let member: EtcdMember
+            do {
+                member = try await EtcdMember.start(configuration, logger: logger)
+            } catch {
+                fail("\(error)")
+            }
+            let signal = await signals.next()
+            logger.info("received signal; shutting down", metadata: ["signal": .string(signal)])
+            await member.stop()
+            logger.info("closed etcd server", metadata: ["name": .string(configuration.name)])
+            exit(0)
         }
-        let signal = await signals.next()
-        logger.info("received signal; shutting down", metadata: ["signal": .string(signal)])
-        await member.stop()
-        logger.info("closed etcd server", metadata: ["name": .string(configuration.name)])
-        exit(0)
+        signals.deliver()
     }
 
     private static func configuration() -> MemberConfiguration {

@@ -26,12 +26,19 @@ import Testing
         #expect(configuration.backendBatchMilliseconds == 100)
     }
 
-    @Test func flagsTakeEveryFormOfGoAndOutrankTheEnvironment() throws {
-        let environment = ["ETCD_NAME": "environment", "ETCD_SNAPSHOT_COUNT": "7"]
+    @Test func flagsTakeEveryFormOfGo() throws {
         for form in [["--name=flag"], ["--name", "flag"], ["-name", "flag"], ["-name=flag"]] {
-            let configuration = try configuration(form, environment: environment)
+            let configuration = try configuration(form, environment: ["ETCD_SNAPSHOT_COUNT": "7"])
             #expect(configuration.name == "flag")
             #expect(configuration.snapshotCount == 7)
+        }
+    }
+
+    @Test func aFlagMayNotStandInTheEnvironmentToo() {
+        #expect {
+            try configuration(["--name=flag"], environment: ["ETCD_NAME": "environment"])
+        } throws: { error in
+            "\(error)".hasPrefix("conflicting environment variable \"ETCD_NAME\" is shadowed")
         }
     }
 

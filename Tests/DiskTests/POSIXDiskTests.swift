@@ -44,8 +44,12 @@ private final class Scratch {
         let second = try disk.open("\(scratch.path)/a", .write)
         #expect(try first.lock(wait: false))
         #expect(try !second.lock(wait: false))
+        try first.truncate(to: 4096)
+        let mapping = try first.map(length: 4096)
         first.close()
+        // The mapping that is still there must not keep the lock.
         #expect(try second.lock(wait: false))
+        #expect(mapping.bytes.count == 4096)
     }
 
     @Test func errorsNameTheFileAndTheReason() throws {
