@@ -4,32 +4,45 @@ import Disk
 extension Backend {
     /// Copies the file, without its free pages, to a new one beside it and puts that in its place. The owner is held up
     /// meanwhile; readers go on with the views they have. No commit may be in flight; what is pending is committed first.
-    /// When it fails, the file is as it was.
+    ///
+    /// When it fails, the file is as it was, but for one case: after a refusal to synchronise the directory the new file is
+    /// in place, and a power loss may bring the old one back. The member should then stop, as after a failed commit.
     public func defragment() throws(BackendError) {
         try commitNow()
         let temporary = path + ".tmp"
         try removeLeftover(temporary)
+        let copy: Database
         do throws(BackendError) {
-            let copy: Database
-            do throws(BoltError) {
-                try database.compactCopy(to: temporary, on: disk)
-                // Opened before it gets its name, so that no step that can fail comes after the exchange.
-                copy = try Database(disk: disk, path: temporary, options: options.database)
-            } catch {
-                throw BackendError.bolt(error)
-            }
-            do throws(DiskError) {
-                try disk.rename(temporary, to: path)
-                try disk.synchronizeDirectory(directory)
-            } catch {
-                copy.close()
-                throw BackendError.disk(error)
-            }
-            try replaceDatabase(copy)
+            copy = try exchange(temporary)
         } catch {
             try? removeLeftover(temporary)
             throw error
         }
+        try replaceDatabase(copy)
+        do throws(DiskError) {
+            try disk.synchronizeDirectory(directory)
+        } catch {
+            throw .disk(error)
+        }
+    }
+
+    /// Writes the copy, opens it and gives it the file's name.
+    private func exchange(_ temporary: String) throws(BackendError) -> Database {
+        let copy: Database
+        do throws(BoltError) {
+            try database.compactCopy(to: temporary, on: disk)
+            copy = try Database(disk: disk, path: temporary, options: options.database)
+        } catch {
+            throw .bolt(error)
+        }
+        do throws(DiskError) {
+            // The last step that can fail before the copy is in use.
+            try disk.rename(temporary, to: path)
+        } catch {
+            copy.close()
+            throw .disk(error)
+        }
+        return copy
     }
 
     /// Removes the copy of a defragmentation that did not come to its end.

@@ -1,13 +1,25 @@
 import Backend
 
 /// A compaction in progress.
-struct CompactionState {
+final class CompactionProgress {
     /// The revision it compacts at.
-    var revision: Int64
-    /// The key to go on with; nil at the beginning.
-    var cursor: [UInt8]?
+    let revision: Int64
+    /// The key to go on with; nil when the walk through the index is complete.
+    var cursor: [UInt8]? = []
+    /// What the walk has dropped and the backend has not been told of.
+    var drops = DropQueue()
+    /// Whether drops are taken out of the queue rather than added to it.
+    var isEmptying = false
     /// A later compaction that begins when this one is complete.
     var following: Int64?
+
+    /// The drops that are put in order at once: 16 MiB of memory, and enough that a page of the file is rewritten a few
+    /// times at most while a large store is compacted.
+    static let queueLimit = 1 << 20
+
+    init(revision: Int64) {
+        self.revision = revision
+    }
 }
 
 extension Store {
@@ -26,68 +38,76 @@ extension Store {
         compactedRevision = revision
         // The mark is in the same commit as the first drops or in an earlier one, so a restart knows of them.
         backend.put(.meta, MetaKey.scheduledCompactRevision, RevisionKey(main: revision, sub: 0).bytes)
-        if compaction == nil {
-            compaction = CompactionState(revision: revision)
+        if let compaction {
+            compaction.following = revision
         } else {
-            compaction?.following = revision
+            compaction = CompactionProgress(revision: revision)
         }
     }
 
     /// Whether ``compactionStep(limit:)`` has work to do.
     public var compactionPending: Bool { compaction != nil }
 
-    /// Does a bounded piece of the pending compaction between two transactions: drops at most `limit` changes from the
-    /// index and, with the next commit, from the file. Returns whether there is more to do.
+    /// Does a bounded piece of the pending compaction between two transactions: takes at most `limit` changes out of the
+    /// index, or out of the file with the next commit. Returns whether there is more to do.
     ///
     /// The index names the changes to drop, so the work in the file is proportional to the garbage, not to what is kept.
-    public func compactionStep(limit: Int = 1000) -> Bool {
-        guard var state = compaction else { return false }
+    /// After a crash the file holds again what had not been committed, and the compaction begins anew.
+    public func compactionStep(limit: Int = 250) -> Bool {
+        guard let compaction else { return false }
         precondition(limit > 0, "a step may drop at least one change")
+        if compaction.isEmptying {
+            for _ in 0..<limit {
+                guard let drop = compaction.drops.next() else { break }
+                backend.deleteKeyValue(
+                    RevisionKey(main: drop.main, sub: Int64(drop.sub), isTombstone: drop.isTombstone))
+            }
+            if compaction.drops.count == 0 { compaction.isEmptying = false }
+        } else {
+            walk(compaction, limit: limit)
+            compaction.isEmptying =
+                compaction.drops.count > 0
+                && (compaction.cursor == nil || compaction.drops.count >= CompactionProgress.queueLimit)
+        }
+        if compaction.cursor == nil && compaction.drops.count == 0 { finish(compaction) }
+        return self.compaction != nil
+    }
+
+    /// Takes the next drops out of the index.
+    private func walk(_ compaction: CompactionProgress, limit: Int) {
+        guard let start = compaction.cursor else { return }
         var candidates: [KeyBytes] = []
         var visited = 0
-        var next: KeyBytes?
-        let start = state.cursor ?? []
+        var next: [UInt8]?
         start.withUnsafeBytes { start in
             index.reader.forEach(from: start, to: nil) { key, record in
                 if visited == limit * Self.visitsPerDrop || candidates.count == limit {
-                    next = key
+                    next = [UInt8](key.bytes)
                     return false
                 }
                 visited += 1
-                if record.pointee.garbageCount(at: state.revision) > 0 { candidates.append(key) }
+                if record.pointee.garbageCount(at: compaction.revision) > 0 { candidates.append(key) }
                 return true
             }
         }
-        var following = next.map { [UInt8]($0.bytes) }
-        var left = limit
+        var drops: [Drop] = []
+        // A key that is removed altogether leaves its bytes in place until the next publication.
         for key in candidates {
-            if left == 0 {
-                following = [UInt8](key.bytes)
-                break
-            }
-            // Compacting may remove the key and with it these bytes' owner, yet they stay until the next publication.
-            let isDone = index.compact(key.bytes, at: state.revision, limit: left) { dropped in
-                backend.deleteKeyValue(
-                    RevisionKey(main: dropped.main, sub: Int64(dropped.sub), isTombstone: dropped.isTombstone))
-                left -= 1
+            let isDone = index.compact(key.bytes, at: compaction.revision, limit: limit - drops.count) {
+                drops.append(Drop($0))
             }
             if !isDone {
-                following = [UInt8](key.bytes)
+                next = [UInt8](key.bytes)
                 break
             }
         }
-        state.cursor = following
-        if following == nil {
-            finish(state)
-        } else {
-            compaction = state
-        }
-        return compaction != nil
+        compaction.drops.add(drops)
+        compaction.cursor = next
     }
 
-    private func finish(_ state: CompactionState) {
-        backend.put(.meta, MetaKey.finishedCompactRevision, RevisionKey(main: state.revision, sub: 0).bytes)
-        finishedCompaction = state.revision
-        compaction = state.following.map { CompactionState(revision: $0) }
+    private func finish(_ compaction: CompactionProgress) {
+        backend.put(.meta, MetaKey.finishedCompactRevision, RevisionKey(main: compaction.revision, sub: 0).bytes)
+        finishedCompaction = compaction.revision
+        self.compaction = compaction.following.map { CompactionProgress(revision: $0) }
     }
 }

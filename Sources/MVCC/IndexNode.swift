@@ -105,6 +105,32 @@ struct IndexNode: Equatable {
         return (low, false)
     }
 
+    /// The place of `key` in a leaf, or nil. Unlike ``search(_:)`` it compares whole keys only where the hints agree, and
+    /// so does not look at a second key to see whether the common beginning fits.
+    @inline(__always)
+    func find(_ key: UnsafeRawBufferPointer) -> Int? {
+        let prefix = Int(header.pointee.prefix)
+        if key.count < prefix { return nil }
+        let hint = KeyOrder.hint(key, after: prefix)
+        let hints = hints
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            let other = hints[middle]
+            if other < hint {
+                low = middle + 1
+            } else if other > hint {
+                high = middle
+            } else {
+                let order = KeyOrder.compare(keys[middle].bytes, key)
+                if order == 0 { return middle }
+                if order < 0 { low = middle + 1 } else { high = middle }
+            }
+        }
+        return nil
+    }
+
     /// The child of an inner node under which `key` belongs.
     @inline(__always)
     func childIndex(_ key: UnsafeRawBufferPointer) -> Int {

@@ -9,8 +9,7 @@ struct IndexReader {
     func record(of key: UnsafeRawBufferPointer) -> UnsafeMutablePointer<KeyRecord>? {
         var node = root
         while !node.isLeaf { node = node.children[node.childIndex(key)] }
-        let (index, found) = node.search(key)
-        return found ? node.records + index : nil
+        return node.find(key).map { node.records + $0 }
     }
 
     /// The state of `key` that a reader at the revision sees; nil when the key does not exist there.

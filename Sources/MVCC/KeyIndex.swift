@@ -100,6 +100,7 @@ final class KeyIndex {
         guard let record = reader.record(of: key) else { return true }
         let count = record.pointee.garbageCount(at: revision)
         if count == 0 { return true }
+        if limit == 0 { return false }
         let taken = min(count, limit)
         let removesKey = taken > record.pointee.historyCount
         for index in 0..<min(taken, record.pointee.historyCount) { dropped(record.pointee.older(index)) }

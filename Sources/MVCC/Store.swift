@@ -17,7 +17,7 @@ public final class Store {
     public internal(set) var finishedCompaction: Int64
 
     let index: KeyIndex
-    var compaction: CompactionState?
+    var compaction: CompactionProgress?
     private var restoredLeases: [(key: [UInt8], lease: Int64)]
     private var changes: [Change] = []
     private var isWriting = false
@@ -33,7 +33,7 @@ public final class Store {
         finishedCompaction = restored.finishedCompaction
         restoredLeases = restored.leases
         if restored.finishedCompaction < restored.compactedRevision {
-            compaction = CompactionState(revision: restored.compactedRevision)
+            compaction = CompactionProgress(revision: restored.compactedRevision)
         }
         publisher = StorePublisher(
             StoreView(
