@@ -174,7 +174,10 @@ extension Replica {
         case .pending: break
         case .lost: becomeFollower(term: term, leader: 0)
         case .won:
-            if role == .preCandidate {
+            if tracker[id] == nil {
+                // The owner applied this member's removal while the votes came.
+                becomeFollower(term: term, leader: 0)
+            } else if role == .preCandidate {
                 campaign(.election)
             } else {
                 becomeLeader()

@@ -27,6 +27,8 @@ final class ModelCluster {
     private(set) var members: [ModelMember] = []
     private var network: [Message] = []
     private var separated: Set<UInt64> = []
+    /// Whether all faults have ended.
+    private var isMended = false
     private var proposals: UInt64 = 0
     private var oracle = ModelOracle()
 
@@ -206,9 +208,10 @@ final class ModelCluster {
             }
             return
         }
-        if options.crashes && chance(1) { return try crash(member) }
+        let mayCrash = options.crashes && !isMended
+        if mayCrash && chance(1) { return try crash(member) }
         try member.store(ready.hardState, ready.entries, ready.snapshot, sync: ready.mustSync || chance(50))
-        if options.crashes && chance(1) { return try crash(member) }
+        if mayCrash && chance(1) { return try crash(member) }
         send(ready.messages)
         for entry in ready.committedEntries { try apply(entry, member) }
         member.node.advance()
@@ -244,6 +247,7 @@ final class ModelCluster {
     /// - Returns: Whether what is proposed after that reaches every member of the configuration.
     func recovers() throws -> Bool {
         separated = []
+        isMended = true
         for _ in 0..<300 {
             for member in members { member.node.tick() }
             try settle()
@@ -295,24 +299,7 @@ final class ModelCluster {
         if !member.innerMessages.isEmpty { stepInner(member) }
         if !member.appendWork.isEmpty { try processAppend(member) }
         if !member.applyWork.isEmpty { try processApply(member) }
-        if member.node.hasReady {
-            let ready = member.node.ready()
-            try oracle.note(ready.readStates)
-            if options.asynchronous {
-                for message in ready.messages {
-                    switch message.to {
-                    case LocalThread.append: member.appendWork.append(message)
-                    case LocalThread.apply: member.applyWork.append(message)
-                    default: send([message])
-                    }
-                }
-            } else {
-                try member.store(ready.hardState, ready.entries, ready.snapshot, sync: true)
-                send(ready.messages)
-                for entry in ready.committedEntries { try apply(entry, member) }
-                member.node.advance()
-            }
-        }
+        if member.node.hasReady { try processReady(member) }
     }
 
     /// The highest index that any member applied, to see that a schedule did something.
