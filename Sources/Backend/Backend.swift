@@ -225,8 +225,7 @@ public final class Backend {
 
     /// Goes over to another database that holds the same contents. The old one stays open for the readers that have views
     /// of it and goes with the last of them.
-    func replaceDatabase(_ replacement: Database) throws(BackendError) {
-        let view = try FileView(replacement, path: path)
+    func replaceDatabase(_ replacement: Database, _ view: FileView) {
         database = replacement
         file = view
         fileSize = replacement.fileSize

@@ -11,14 +11,12 @@ extension Backend {
         try commitNow()
         let temporary = path + ".tmp"
         try removeLeftover(temporary)
-        let copy: Database
         do throws(BackendError) {
-            copy = try exchange(temporary)
+            try exchange(temporary)
         } catch {
             try? removeLeftover(temporary)
             throw error
         }
-        try replaceDatabase(copy)
         do throws(DiskError) {
             try disk.synchronizeDirectory(directory)
         } catch {
@@ -26,8 +24,8 @@ extension Backend {
         }
     }
 
-    /// Writes the copy, opens it and gives it the file's name.
-    private func exchange(_ temporary: String) throws(BackendError) -> Database {
+    /// Writes the copy, opens it, gives it the file's name and goes over to it.
+    private func exchange(_ temporary: String) throws(BackendError) {
         let copy: Database
         do throws(BoltError) {
             try database.compactCopy(to: temporary, on: disk)
@@ -35,14 +33,15 @@ extension Backend {
         } catch {
             throw .bolt(error)
         }
+        let view = try FileView(copy, path: path)
         do throws(DiskError) {
-            // The last step that can fail before the copy is in use.
+            // Nothing that can fail comes between the new name and the use of the new file.
             try disk.rename(temporary, to: path)
         } catch {
             copy.close()
             throw .disk(error)
         }
-        return copy
+        replaceDatabase(copy, view)
     }
 
     /// Removes the copy of a defragmentation that did not come to its end.

@@ -56,6 +56,7 @@ extension Store {
     public func compactionStep(limit: Int = 250) -> Bool {
         guard let compaction else { return false }
         precondition(limit > 0, "a step may drop at least one change")
+        precondition(!isWriting, "compaction goes on between transactions")
         if compaction.isEmptying {
             for _ in 0..<limit {
                 guard let drop = compaction.drops.next() else { break }

@@ -79,6 +79,10 @@ struct KeyRecord {
         historyEnd = 0
     }
 
+    /// The state number from which on a compaction begins to count anew, long before the numbers end: a key that is set
+    /// a thousand times a second gets there in 25 days.
+    private static let renumberingPoint: UInt32 = 1 << 31
+
     /// The number of older states.
     var historyCount: Int { Int(historyEnd - historyStart) }
 
@@ -157,14 +161,14 @@ struct KeyRecord {
         let oldStart = historyStart
         historyStart += UInt32(count)
         let remaining = historyCount
-        guard remaining * 4 <= newest.header.capacity else {
+        guard remaining * 4 <= newest.header.capacity || historyEnd > Self.renumberingPoint else {
             let newStart = Int(historyStart)
             Self.forEachRun(newest, fromStart: oldStart) { run in
                 if run.header.base + run.header.capacity <= newStart { release(run) }
             }
             return
         }
-        // A run that is mostly dropped would hold its memory for a few states, so those move to a small one.
+        // A run that is mostly dropped would hold its memory for a few states, so those move to a run of their own.
         var fresh: HistoryRun?
         if remaining > 0 {
             let run = HistoryRun.allocate(previous: nil, base: 0, capacity: max(remaining, HistoryRun.smallestCapacity))

@@ -72,7 +72,7 @@ struct Restoration {
         } catch {
             throw .corrupt(revision: revision, what: "the key-value cannot be decoded: \(error)")
         }
-        currentRevision = key.main
+        currentRevision = max(currentRevision, key.main)
         if key.isTombstone {
             index.restore(
                 fields.key,

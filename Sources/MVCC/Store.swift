@@ -20,7 +20,8 @@ public final class Store {
     var compaction: CompactionProgress?
     private var restoredLeases: [(key: [UInt8], lease: Int64)]
     private var changes: [Change] = []
-    private var isWriting = false
+    /// Whether a write transaction is open.
+    private(set) var isWriting = false
 
     /// Restores the store from what the backend holds. A compaction that was accepted and not completed is taken up
     /// again by ``compactionStep(limit:)``.
