@@ -57,26 +57,27 @@ extension Store {
         guard let compaction else { return false }
         precondition(limit > 0, "a step may drop at least one change")
         precondition(!isWriting, "compaction goes on between transactions")
-        if compaction.isEmptying {
-            for _ in 0..<limit {
-                guard let drop = compaction.drops.next() else { break }
-                backend.deleteKeyValue(
-                    RevisionKey(main: drop.main, sub: Int64(drop.sub), isTombstone: drop.isTombstone))
-            }
-            if compaction.drops.count == 0 { compaction.isEmptying = false }
-        } else {
-            walk(compaction, limit: limit)
+        var left = limit
+        if !compaction.isEmptying {
+            left -= walk(compaction, limit: limit)
             compaction.isEmptying =
                 compaction.drops.count > 0
                 && (compaction.cursor == nil || compaction.drops.count >= CompactionProgress.queueLimit)
+        }
+        // A small compaction is walked and emptied in one step.
+        while compaction.isEmptying, left > 0, let drop = compaction.drops.next() {
+            backend.deleteKeyValue(
+                RevisionKey(main: drop.main, sub: Int64(drop.sub), isTombstone: drop.isTombstone))
+            left -= 1
+            if compaction.drops.count == 0 { compaction.isEmptying = false }
         }
         if compaction.cursor == nil && compaction.drops.count == 0 { finish(compaction) }
         return self.compaction != nil
     }
 
-    /// Takes the next drops out of the index.
-    private func walk(_ compaction: CompactionProgress, limit: Int) {
-        guard let start = compaction.cursor else { return }
+    /// Takes the next drops out of the index and returns how many.
+    private func walk(_ compaction: CompactionProgress, limit: Int) -> Int {
+        guard let start = compaction.cursor else { return 0 }
         var candidates: [KeyBytes] = []
         var visited = 0
         var next: [UInt8]?
@@ -104,6 +105,7 @@ extension Store {
         }
         compaction.drops.add(drops)
         compaction.cursor = next
+        return drops.count
     }
 
     private func finish(_ compaction: CompactionProgress) {

@@ -146,6 +146,9 @@ final class IndexMemory: @unchecked Sendable {
         return published
     }
 
+    /// The pieces of memory that wait for a snapshot to end, or for the next publication.
+    var pinnedCount: Int { waiting.values.reduce(retired.count) { $0 + $1.count } }
+
     /// Notes from any thread that no reader holds the snapshot of `epoch` any more.
     func snapshotEnded(_ epoch: UInt64) {
         endedEpochs.withLock { $0.append(epoch) }

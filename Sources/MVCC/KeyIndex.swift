@@ -10,6 +10,9 @@ final class KeyIndex {
     /// Reads the version being written.
     var reader: IndexReader { IndexReader(root: memory.root) }
 
+    /// The pieces of memory that only earlier versions need, see ``IndexMemory``.
+    var pinnedCount: Int { memory.pinnedCount }
+
     /// The current version. Later changes do not show in it.
     func snapshot() -> IndexSnapshot {
         if let latest, !changed { return latest }
