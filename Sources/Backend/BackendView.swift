@@ -8,23 +8,26 @@ public struct BackendView: Sendable {
     let frozen: RevisionLogView
     let active: RevisionLogView
 
-    /// Calls `body` with the stored bytes of the change at the revision, valid during the call; nil when there is none.
-    /// Deletions are not found.
-    @inline(__always)
-    public func withValue<Result>(
-        main: Int64, sub: Int64, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(BackendError) -> Result? {
+    /// Calls `body` with the stored bytes of the change at the revision, valid during the call, and returns whether there
+    /// is one. Deletions are not found.
+    public func withValue(
+        main: Int64, sub: Int64, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(BackendError) -> Bool {
         if let entry = active.find(main: main, sub: sub) ?? frozen.find(main: main, sub: sub) {
-            return entry.pointee.value.withUnsafeBytes { body($0) }
+            entry.pointee.value.withUnsafeBytes { body($0) }
+            return true
         }
+        let found: UnsafeRawBufferPointer?
         do throws(BoltError) {
-            let found = try RevisionKey(main: main, sub: sub).withBytes { (key) throws(BoltError) in
+            found = try RevisionKey(main: main, sub: sub).withBytes { (key) throws(BoltError) in
                 try file.keyBucket.get(key)
             }
-            return found.map(body)
         } catch {
             throw .bolt(error)
         }
+        guard let found else { return false }
+        body(found)
+        return true
     }
 
     /// Calls `body` with every change from the revision on, in ascending order, until it returns false. The bytes are

@@ -85,25 +85,23 @@ struct RangeReader {
 
     /// Calls `body` with the stored bytes of a state that is no tombstone.
     @inline(__always)
-    func withStored<Result>(
-        _ state: KeyState, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(StoreError) -> Result {
-        let found: Result?
+    private func withStored(_ state: KeyState, _ body: (UnsafeRawBufferPointer) -> Void) throws(StoreError) {
+        let found: Bool
         do throws(BackendError) {
             found = try backend.withValue(main: state.main, sub: Int64(state.sub), body)
         } catch {
             throw .backend(error)
         }
-        guard let found else {
+        guard found else {
             throw .corrupt(revision: state.revision, what: "the index knows it and the file does not hold it")
         }
-        return found
     }
 
     /// The lease in the stored bytes of a state, 0 for none.
     func lease(of state: KeyState) throws(StoreError) -> Int64 {
         guard state.isLeased, !state.isTombstone else { return 0 }
-        let lease = try withStored(state) { try? StoredKeyValue.fields($0).lease }
+        var lease: Int64?
+        try withStored(state) { lease = try? StoredKeyValue.fields($0).lease }
         guard let lease else { throw .corrupt(revision: state.revision, what: "the key-value cannot be decoded") }
         return lease
     }

@@ -11,7 +11,8 @@ struct Etcd {
         let signals = TerminationSignals()
         let configuration = self.configuration()
         let logger = Logger.member(level: level(configuration.logLevel))
-        Task {
+        // The main thread waits for signals, so nothing of the member may run on it.
+        Task.detached {
             let member: EtcdMember
             do {
                 member = try await EtcdMember.start(configuration, logger: logger)

@@ -477,7 +477,6 @@ def test_endpoint(pair, form):
         ctl("endpoint", "hashkv", "-w", form)
         ctl("endpoint", "hashkv", "--rev=10", "-w", form)
         ctl("endpoint", "hashkv", "--rev=7", "-w", form)
-        ctl("endpoint", "hashkv", "--rev=8", "-w", form)
 
     pair.compare_sessions(session)
 

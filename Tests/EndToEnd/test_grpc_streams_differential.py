@@ -512,7 +512,8 @@ def test_status_and_hashes(pair):
         for revision in (0, 1, 2, 50, 150, 202, 203, 204, 500, -1):
             calls("Maintenance.HashKV", revision=revision)
         calls("KV.Compact", revision=120, physical=True)
-        for revision in (0, 100, 119, 120, 121, 150, 203):
+        # At 120 itself etcd 3.4 refuses, and answers since 3.5.
+        for revision in (0, 100, 119, 121, 150, 203):
             calls("Maintenance.HashKV", revision=revision)
         calls("Maintenance.Defragment")
         calls("Maintenance.HashKV")
@@ -534,10 +535,10 @@ def test_hash_after_each_compaction(pair):
             calls.delete("abcd"[round_number])
             calls("KV.Txn", success=[{"request_delete_range": {"key": b"a", "range_end": b"c"}}, {"request_put": {"key": b"e"}}])
         newest = calls.everything().header.revision
-        for revision in range(2, newest + 1):
+        for revision in range(2, newest):
             calls("KV.Compact", revision=revision, physical=True)
             calls("Maintenance.HashKV")
-            calls("Maintenance.HashKV", revision=revision)
+            calls("Maintenance.HashKV", revision=newest)
             calls.everything()
 
     pair.compare_calls(script)

@@ -22,6 +22,7 @@ class Requests:
         self.choice = random.Random(seed)
         # As far as the requests themselves tell; only to aim revisions near it.
         self.revision = 1
+        self.compacted = 0
 
     def key(self) -> bytes:
         return self.choice.choice((b"a", b"b", b"c", b"aa", b"ab", b"b\0", b"k/1", b"k/2", b"k/3", b"\xff", b"\0", b""))
@@ -109,7 +110,9 @@ class Requests:
             return "Lease.LeaseRevoke", {"ID": self.choice.randrange(1, 8)}
         if kind < 0.95:
             return "KV.Compact", {"revision": self.near() - 5, "physical": True}
-        return "Maintenance.HashKV", self.sometimes(0.5, revision=max(0, self.near()))
+        revision = max(0, self.near())
+        # At the compacted revision itself etcd 3.4 refuses, and answers since 3.5.
+        return "Maintenance.HashKV", {} if revision == self.compacted else {"revision": revision}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -124,6 +127,8 @@ def test_random_requests(pair, seed):
             header = getattr(answer, "header", None)
             if header is not None and header.revision:
                 requests.revision = header.revision
+                if name == "KV.Compact":
+                    requests.compacted = fields["revision"]
         newest = calls.everything().header.revision
         calls("Maintenance.HashKV")
         calls.note("leases", str(sorted(lease.ID for lease in calls.quiet("Lease.LeaseLeases").leases)))
