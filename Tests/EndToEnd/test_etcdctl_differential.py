@@ -500,8 +500,10 @@ def test_defrag(pair):
 
 
 def test_alarm_list(pair):
+    """Without the forms that show the header: etcd 3.4 sends none here, and its etcdctl panics over that."""
+
     def session(ctl: Session) -> None:
-        for form in FORMS:
+        for form in ("simple", "table"):
             ctl("alarm", "list", "-w", form)
 
     pair.compare_sessions(session)
