@@ -99,7 +99,7 @@ def test_range_of_many_keys(pair):
         calls.everything()
         calls.get("01000", "03000", limit=500)
         calls.get("00000", b"\0", count_only=True)
-        calls.get("00000", b"\0", sort_target="VALUE", sort_order="DESCEND", limit=100)
+        calls.get("00000", b"\0", sort_target="KEY", sort_order="DESCEND", limit=100)
         calls.delete("01000", "04000")
         calls.everything()
         calls.get("00000", b"\0", revision=30, limit=3000)

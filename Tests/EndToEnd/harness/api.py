@@ -213,6 +213,8 @@ _FREE_FIELDS = {
         "downgradeInfo",
     ),
     "HashResponse": ("hash",),
+    # Since 3.5.
+    "HashKVResponse": ("hash_revision",),
     # etcd 3.4 sends no header with it, later versions do.
     "AlarmResponse": ("header",),
 }
