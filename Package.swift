@@ -93,6 +93,8 @@ let package = Package(
         tests("RaftTests", ["Raft", "RaftMessages", "RaftTranscript"], resources: [.copy("testdata")]),
         tests("BoltTests", ["Bolt", "Disk"]),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
+        tests("BackendTests", ["Backend", "Bolt", "Disk"]),
+        tests("MVCCTests", ["Backend", "Bolt", "Disk", "MVCC", "WireFormat"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("WatchTests", ["Watch", "WireFormat"]),
