@@ -39,13 +39,16 @@ public final class EtcdMember: @unchecked Sendable {
     /// Starts a member, and returns when it serves clients.
     public static func start(_ configuration: MemberConfiguration, logger: Logger) async throws -> EtcdMember {
         raiseDescriptorLimit()
+        let opened = try open(configuration, logger: logger)
         logger.info(
             "starting an etcd server",
             metadata: [
                 "etcd-version": .string(EtcdVersion.server), "name": .string(configuration.name),
                 "data-dir": .string(configuration.dataDirectory),
+                "local-member-id": .string(Identity.text(opened.memberID)),
+                "cluster-id": .string(Identity.text(opened.clusterID)),
+                "initial-cluster-state": .string(opened.isNew ? "new" : "restarted"),
             ])
-        let opened = try open(configuration, logger: logger)
         for note in opened.notes { logger.warning("\(note)") }
         let ready = ReadySignal()
         let member = EtcdMember(configuration, opened, logger: logger, ready: ready)
@@ -102,7 +105,7 @@ public final class EtcdMember: @unchecked Sendable {
             disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots, logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             failed: { FatalError.stop(logger, "failed to commit the backend", $0) })
-        watch = WatchThread(publisher: publisher, metrics: metrics)
+        watch = WatchThread(publisher: publisher, status: status, metrics: metrics)
         let gateways = Gateways(Array(group.makeIterator()), member: member)
         let http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,

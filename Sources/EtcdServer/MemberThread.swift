@@ -65,7 +65,7 @@ final class MemberThread: @unchecked Sendable {
     /// Old files are removed this often, in milliseconds.
     private static let purgeInterval: Int64 = 30_000
     /// Between two batches of a compaction, so that requests go in between.
-    private static let compactionPause: Int64 = 10
+    private static let compactionPause: Int64 = 2
 
     private let mailbox = Mailbox<Event>()
     private let ready: @Sendable () -> Void
@@ -282,6 +282,7 @@ final class MemberThread: @unchecked Sendable {
 
     private func finishTurn(_ output: MemberCore.Output, now: Int64) {
         for message in output.appends { running.log.send(.append(message)) }
+        logMembership(output.membership)
         updateStatus(output)
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
@@ -293,7 +294,7 @@ final class MemberThread: @unchecked Sendable {
         }
         finishReads(output)
         if !output.commits.isEmpty {
-            running.watch.post(output.commits, view: core.applier.store.publisher.latest(), term: core.term)
+            running.watch.post(output.commits, view: core.applier.store.publisher.latest())
         }
         deliverAnswers()
         if output.wantsCommit { wantsCommit = true }
@@ -324,6 +325,28 @@ final class MemberThread: @unchecked Sendable {
         guard !answers.isEmpty else { return }
         for (gateway, batch) in answers.values { gateway.deliver(batch) }
         answers.removeAll(keepingCapacity: true)
+    }
+
+    private func logMembership(_ effects: [Cluster.Effect]) {
+        for effect in effects {
+            var fields: Logger.Metadata = [
+                "cluster-id": .string(Identity.text(running.status.clusterID)),
+                "local-member-id": .string(Identity.text(running.status.memberID)),
+            ]
+            switch effect {
+            case .added(let member):
+                fields["added-peer-id"] = .string(Identity.text(member.id))
+                fields["added-peer-peer-urls"] = .array(member.peerURLs.map { .string($0) })
+                logger.info("added member", metadata: fields)
+            case .updated(let member):
+                fields["updated-remote-peer-id"] = .string(Identity.text(member.id))
+                fields["updated-remote-peer-urls"] = .array(member.peerURLs.map { .string($0) })
+                logger.info("updated member", metadata: fields)
+            case .removed(let id):
+                fields["removed-remote-peer-id"] = .string(Identity.text(id))
+                logger.info("removed member", metadata: fields)
+            }
+        }
     }
 
     private func updateStatus(_ output: MemberCore.Output) {

@@ -12,7 +12,7 @@ final class WatchThread: Sendable {
         case cancel(WatchStreamID, Int64)
         case progress(WatchStreamID)
         case written([(WatchStreamID, Int)])
-        case commits([Commit], StoreView, bytes: Int, term: UInt64)
+        case commits([Commit], StoreView, bytes: Int)
         /// Look for commits that were not posted.
         case wake
         case stop
@@ -30,10 +30,12 @@ final class WatchThread: Sendable {
     private let missed = Atomic<Bool>(false)
     /// The streams that are open on the event loops.
     let openStreams = Atomic<Int>(0)
+    private let status: MemberStatus
     private let metrics: Metrics
 
-    init(publisher: StorePublisher, metrics: Metrics) {
+    init(publisher: StorePublisher, status: MemberStatus, metrics: Metrics) {
         self.publisher = publisher
+        self.status = status
         self.metrics = metrics
     }
 
@@ -42,7 +44,7 @@ final class WatchThread: Sendable {
     }
 
     /// Tells the watchers of commits. Called by the member's thread, in order; `view` holds them.
-    func post(_ commits: [Commit], view: StoreView, term: UInt64) {
+    func post(_ commits: [Commit], view: StoreView) {
         // A stream counts before it asks for the revision to start from, so one that starts below these commits is seen
         // here. Without any, the revision alone matters, and that the view tells.
         guard openStreams.load(ordering: .sequentiallyConsistent) > 0 else {
@@ -55,7 +57,7 @@ final class WatchThread: Sendable {
             return
         }
         backlog.add(bytes, ordering: .relaxed)
-        mailbox.send(.commits(commits, view, bytes: bytes, term: term))
+        mailbox.send(.commits(commits, view, bytes: bytes))
     }
 
     func start(_ options: WatchOptions) -> ServiceThread {
@@ -82,6 +84,7 @@ final class WatchThread: Sendable {
             while true {
                 let deadline = hub.needsCatchUp ? Clock.milliseconds : nextProgress
                 thread.mailbox.receive(into: &events, until: deadline)
+                hub.setTerm(thread.status.term.load(ordering: .relaxed))
                 noteMissed()
                 for event in events where !handle(event) { return }
                 if Clock.milliseconds >= nextProgress {
@@ -123,9 +126,8 @@ final class WatchThread: Sendable {
             case .cancel(let id, let watch): hub.cancel(watchID: watch, on: id)
             case .progress(let id): hub.requestProgress(on: id)
             case .written(let reports): for (id, bytes) in reports { hub.streamWritten(id, bytes: bytes) }
-            case .commits(let commits, let view, let bytes, let term):
+            case .commits(let commits, let view, let bytes):
                 thread.backlog.subtract(bytes, ordering: .relaxed)
-                hub.setTerm(term)
                 let changes = commits.flatMap { $0.changes.map(WatchChange.init) }
                 hub.commit(
                     revision: view.currentRevision, changes: changes, history: StoreHistory(view: view))

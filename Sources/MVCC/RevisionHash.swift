@@ -38,6 +38,9 @@ public struct RevisionHash: Sendable, Equatable {
         do throws(BackendError) {
             try backend.forEach(fromMain: 0) { key, value in
                 if key.main > revision { return false }
+                // Members up to 3.4.33 and 3.5.15 drop a tombstone at the compacted revision, later ones keep it; the hash
+                // of both leaves it out.
+                if key.main == compactedRevision && key.isTombstone { return true }
                 if key.main <= compactedRevision && !keepsNothing {
                     let change = Revision(main: key.main, sub: key.sub)
                     while position < kept.count && kept[position] < change { position += 1 }
