@@ -17,6 +17,8 @@ import WriteAheadLog
 public final class EtcdMember: @unchecked Sendable {
     /// How long calls that are under way may take when the member stops.
     private static let shutdownLimit = TimeAmount.seconds(3)
+    /// One core is left to the member's own thread, which every write passes through.
+    private static let eventLoops = max(1, System.coreCount - 1)
     /// Threads for reads that would hold an event loop up.
     private static let readerThreads = 2
     /// What gRPC may add to a request, beyond its own limit (etcd's grpcOverheadBytes).
@@ -85,7 +87,7 @@ public final class EtcdMember: @unchecked Sendable {
     ) {
         self.configuration = configuration
         self.logger = logger
-        group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount))
+        group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
         readers = NIOThreadPool(numberOfThreads: Self.readerThreads)
         readers.start()
         let metrics = Metrics()
