@@ -27,7 +27,7 @@ public struct Alarm: Hashable, Sendable, Comparable {
         (left.kind.rawValue, left.memberID) < (right.kind.rawValue, right.memberID)
     }
 
-    init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
+    fileprivate init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
         var memberID: UInt64 = 0
         var kind = Kind.none
         var reader = WireReader(bytes)
@@ -53,6 +53,16 @@ public struct Alarm: Hashable, Sendable, Comparable {
     }
 }
 
+extension Alarm.Kind {
+    /// The kind that `request` is about; one that etcd does not have is refused, before it gets into the log and after.
+    public init(_ request: Etcdserverpb_AlarmRequest) throws(EtcdError) {
+        guard let number = UInt64(exactly: request.alarm.rawValue), let kind = Self(rawValue: number) else {
+            throw EtcdError(.invalidArgument, "etcdserver: unknown alarm type \(request.alarm.rawValue)")
+        }
+        self = kind
+    }
+}
+
 /// The alarms that are raised, kept in the backend so that they survive a restart.
 struct AlarmStore {
     private let backend: Backend
@@ -71,6 +81,9 @@ struct AlarmStore {
 
     /// Whether any member is out of space.
     var isOutOfSpace: Bool { raised.contains { $0.kind == .noSpace } }
+
+    /// Whether any member's data is known to differ from the others'.
+    var isCorrupt: Bool { raised.contains { $0.kind == .corrupt } }
 
     /// Raises `alarm` and returns it, or nothing when it is raised already.
     mutating func raise(_ alarm: Alarm) -> [Alarm] {

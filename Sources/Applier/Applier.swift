@@ -66,6 +66,9 @@ public final class Applier {
     /// The alarms that are raised.
     public var raisedAlarms: [Alarm] { alarms.list(.none) }
 
+    /// Whether writes are refused because a member's data is known to be damaged.
+    public var isCorrupt: Bool { alarms.isCorrupt }
+
     /// Whether writes are refused for want of space.
     public var isOutOfSpace: Bool { alarms.isOutOfSpace }
 
@@ -101,6 +104,7 @@ public final class Applier {
 
     private func reply(to request: RaftRequestView, _ kind: RaftRequestView.Kind, now: Int64) -> Reply {
         do throws(EtcdError) {
+            if alarms.isCorrupt { try refuseWhenCorrupt(kind) }
             switch kind {
             case .put:
                 return .message(
@@ -129,6 +133,14 @@ public final class Applier {
             }
         } catch {
             return .failure(error)
+        }
+    }
+
+    /// A member whose data differs from the others' takes no writes until a person has looked at it.
+    private func refuseWhenCorrupt(_ kind: RaftRequestView.Kind) throws(EtcdError) {
+        switch kind {
+        case .put, .range, .deleteRange, .txn, .compaction, .leaseGrant, .leaseRevoke: throw .corrupt
+        default: return
         }
     }
 

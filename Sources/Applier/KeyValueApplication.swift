@@ -87,7 +87,7 @@ extension Applier {
     }
 
     func txn(_ request: TxnRequest) throws(EtcdError) -> [UInt8] {
-        if alarms.isOutOfSpace && !TxnExecution.isReadOnly(request) && request.puts { throw .noSpace }
+        if alarms.isOutOfSpace && request.puts { throw .noSpace }
         var execution = TxnExecution(request, on: store)
         try execution.check(request, on: store) { lessor.contains($0) }
         store.begin()
@@ -117,7 +117,7 @@ extension Applier {
             let deleted = store.deleteRange(key: request.key, end: request.end)
             let header = ResponseHeader(revision: store.visibleRevision)
             return (.deleteRange, encodeDelete(header: header, deleted: deleted, previous: previous))
-        case .none, .txn: preconditionFailure("a checked transaction has an empty operation")
+        case .none, .txn: throw .keyNotFound
         }
     }
 
@@ -141,7 +141,7 @@ extension DeleteRangeRequest {
 
 extension TxnRequest {
     /// Whether a branch puts, which takes space.
-    fileprivate var puts: Bool {
+    public var puts: Bool {
         (success + failure).contains { operation in
             switch operation {
             case .put: true

@@ -49,9 +49,7 @@ extension Applier {
 
     func alarm(_ bytes: UnsafeRawBufferPointer) throws(EtcdError) -> [UInt8] {
         let request: Etcdserverpb_AlarmRequest = try message(bytes)
-        guard let kind = Alarm.Kind(rawValue: UInt64(request.alarm.rawValue)) else {
-            throw EtcdError(.invalidArgument, "etcdserver: alarm type \(request.alarm.rawValue) is not known")
-        }
+        let kind = try Alarm.Kind(request)
         let alarm = Alarm(memberID: request.memberID, kind: kind)
         let listed: [Alarm]
         switch request.action {

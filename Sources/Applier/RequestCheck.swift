@@ -59,8 +59,6 @@ public enum RequestCheck {
         for case .txn(let request) in operations {
             let success = try writes(of: request.success)
             let failure = try writes(of: request.failure)
-            result.deletes.insert(success.deletes)
-            result.deletes.insert(failure.deletes)
             for key in success.puts where result.puts.contains(key) || result.deletes.contains(key) {
                 throw .duplicateKey
             }
@@ -70,6 +68,9 @@ public enum RequestCheck {
             }
             result.puts.formUnion(success.puts)
             result.puts.formUnion(failure.puts)
+            // Only now: what one branch deletes does not count against what the same transaction puts.
+            result.deletes.insert(success.deletes)
+            result.deletes.insert(failure.deletes)
         }
         for case .put(let request) in operations {
             if result.deletes.contains(request.key) { throw .duplicateKey }

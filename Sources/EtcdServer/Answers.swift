@@ -11,7 +11,7 @@ extension UnaryCall {
         } catch let error as EtcdError {
             fail(Status(error))
         } catch {
-            fail(Status(.internal, "grpc: error while unmarshalling: \(error)"))
+            fail(Status(.internal, "grpc: error unmarshalling request: \(error)"))
         }
     }
 

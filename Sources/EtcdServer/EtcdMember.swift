@@ -41,6 +41,9 @@ public final class EtcdMember: @unchecked Sendable {
     /// Starts a member, and returns when it serves clients.
     public static func start(_ configuration: MemberConfiguration, logger: Logger) async throws -> EtcdMember {
         raiseDescriptorLimit()
+        // The ports come first: without them nothing is made on the disk.
+        let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
+        let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0) }
         let opened = try open(configuration, logger: logger)
         logger.info(
             "starting an etcd server",
@@ -54,11 +57,16 @@ public final class EtcdMember: @unchecked Sendable {
         for note in opened.notes { logger.warning("\(note)") }
         let ready = ReadySignal()
         let member = EtcdMember(configuration, opened, logger: logger, ready: ready)
-        try await member.listenToPeers()
+        for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
         member.run(opened)
         await ready.wait()
         logger.info("ready to serve client requests")
-        try await member.listenToClients()
+        for socket in clientSockets {
+            try await member.clients.accept(from: socket.take())
+            logger.info(
+                "serving client traffic insecurely; this is strongly discouraged!",
+                metadata: ["address": .string(socket.url.authority), "traffic": "grpc+http"])
+        }
         return member
     }
 
@@ -91,10 +99,10 @@ public final class EtcdMember: @unchecked Sendable {
         readers = NIOThreadPool(numberOfThreads: Self.readerThreads)
         readers.start()
         let metrics = Metrics()
-        var ids = RequestIDs(memberID: opened.memberID, startedAt: Clock.unixMilliseconds)
-        // The core's ids are odd, the clients' even.
         let status = MemberStatus(
-            memberID: opened.memberID, clusterID: opened.clusterID, firstRequestID: ids.next() & ~1)
+            memberID: opened.memberID, clusterID: opened.clusterID,
+            requestIDs: RequestIDs(
+                memberID: opened.memberID, startedAt: Clock.unixMilliseconds, series: .clients))
         store = opened.core.applier.store
         let publisher = store.publisher
         let member = MemberThread { ready.signal() }
@@ -162,31 +170,6 @@ public final class EtcdMember: @unchecked Sendable {
         threads.append(watch.start(options))
         nonisolated(unsafe) let handedOver = parts
         memberThread = member.start(handedOver)
-    }
-
-    private func listenToPeers() async throws {
-        for url in configuration.listenPeerURLs { try await bind(peers, url, "peer") }
-    }
-
-    private func listenToClients() async throws {
-        for url in configuration.listenClientURLs {
-            try await bind(clients, url, "client")
-            logger.info(
-                "serving client traffic insecurely; this is strongly discouraged!",
-                metadata: ["address": .string(url.authority), "traffic": "grpc+http"])
-        }
-    }
-
-    private func bind(_ server: Server, _ url: ServiceURL, _ kind: String) async throws {
-        do {
-            if url.scheme == .unix {
-                _ = try await server.bind(unixDomainSocketPath: url.host)
-            } else {
-                _ = try await server.bind(host: url.host.isEmpty ? "0.0.0.0" : url.host, port: url.port)
-            }
-        } catch {
-            throw StartError("cannot listen for \(kind) traffic on \(url.text): \(error)")
-        }
     }
 
     /// Stops serving, finishes what is under way, and closes the files.

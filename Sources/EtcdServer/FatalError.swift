@@ -6,6 +6,7 @@ import Logging
 enum FatalError {
     static func stop(_ logger: Logger, _ what: String, _ error: any Error) -> Never {
         logger.critical("\(what)", metadata: ["error": .string("\(error)")])
-        exit(1)
+        // Without the handlers that run at an ordinary exit: other threads still use what those would take down.
+        _exit(1)
     }
 }

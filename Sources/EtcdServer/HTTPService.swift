@@ -68,7 +68,7 @@ final class HTTPService: Sendable {
     private func health(_ call: HTTPCall) {
         if refuseAllBut(["GET", "HEAD"], call) { return }
         if status.hasAlarm.load(ordering: .relaxed) {
-            unhealthy(call, "ALARM NOSPACE")
+            unhealthy(call, status.isCorrupt.load(ordering: .relaxed) ? "ALARM CORRUPT" : "ALARM NOSPACE")
         } else if status.leader.load(ordering: .relaxed) == 0 {
             unhealthy(call, "RAFT NO LEADER")
         } else {

@@ -15,7 +15,7 @@ final class KeyValueService: Sendable {
     }
 
     /// A range of more pairs than this is read on a thread of its own, so that the event loop's other calls do not wait.
-    private static let pairsOnEventLoop = 256
+    private static let pairsOnEventLoop = 64
 
     let gateways: Gateways
     private let status: MemberStatus
@@ -55,7 +55,7 @@ final class KeyValueService: Sendable {
         } catch let error as EtcdError {
             call.fail(Status(error))
         } catch {
-            call.fail(Status(.internal, "\(error)"))
+            call.fail(Status(.internal, "grpc: error unmarshalling request: \(error)"))
         }
     }
 
@@ -138,12 +138,15 @@ final class KeyValueService: Sendable {
         do {
             request = try message.withUnsafeBytes { try TxnRequest(decoding: $0) }
         } catch let error as WireError {
-            if case .tooMany = error.reason { throw EtcdError.tooManyOperations }
-            throw error
+            switch error.reason {
+            // What does not fit the decoder's limits is beyond any limit on operations too.
+            case .tooMany, .nestedTooDeep: throw EtcdError.tooManyOperations
+            default: throw error
+            }
         }
         try RequestCheck.check(request, limit: limits.txnOperations)
         guard TxnQuery.isReadOnly(request) else {
-            try propose(.txn, message, takesSpace: true, call)
+            try propose(.txn, message, takesSpace: request.puts, call)
             return
         }
         if TxnQuery.isSerializable(request) {
@@ -173,6 +176,9 @@ final class KeyValueService: Sendable {
 
 /// The gateways of all event loops.
 final class Gateways: Sendable {
+    /// Log entries that clients wait for may take this much memory; beyond it clients are told to come later.
+    private static let pendingByteLimit = 512 << 20
+
     private let gateways: [Gateway]
 
     init(_ loops: [any EventLoop], member: MemberThread) {
@@ -195,6 +201,8 @@ final class Gateways: Sendable {
         let id = status.nextRequestID()
         let entry = message.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) }
         if entry.count > limit { throw .requestTooLarge }
+        guard status.pendingBytes.load(ordering: .relaxed) < Self.pendingByteLimit else { throw .tooManyRequests }
+        status.pendingBytes.add(entry.count, ordering: .relaxed)
         self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, takesSpace: takesSpace, call: call))
     }
 }

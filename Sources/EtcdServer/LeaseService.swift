@@ -94,6 +94,9 @@ final class LeaseService: Sendable {
 
 /// One stream of renewals.
 final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
+    /// Renewals of one stream that wait for the member; beyond them no more are read.
+    private static let waitingLimit = 1000
+
     private let call: StreamCall
     private let gateway: Gateway
     private var isOver = false
@@ -113,7 +116,7 @@ final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
         }
         waiting += 1
         gateway.keepAlive(Gateway.KeepAlive(lease: lease, stream: self))
-        if !call.isWritable { call.pauseReading() }
+        if !call.isWritable || waiting >= Self.waitingLimit { call.pauseReading() }
     }
 
     private static func leaseID(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> Int64 {
@@ -132,7 +135,9 @@ final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
 
     func cancelled(_ reason: CancelReason) { isOver = true }
 
-    func writable() { call.resumeReading() }
+    func writable() {
+        if waiting < Self.waitingLimit { call.resumeReading() }
+    }
 
     /// Sends the answer to one renewal. On the stream's event loop.
     func deliver(_ reply: Result<[UInt8], EtcdError>) {
@@ -141,6 +146,7 @@ final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
         switch reply {
         case .success(let message):
             call.send(message)
+            if waiting == Self.waitingLimit - 1 && call.isWritable { call.resumeReading() }
             finishIfDone()
         case .failure(let error): finish(Status(error))
         }

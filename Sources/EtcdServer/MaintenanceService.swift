@@ -8,6 +8,7 @@ import MVCC
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
+import Synchronization
 
 /// `etcdserverpb.Maintenance`.
 final class MaintenanceService: Sendable {
@@ -17,6 +18,7 @@ final class MaintenanceService: Sendable {
     private let readers: NIOThreadPool
     private let quota: Int64
     private let requestLimit: Int
+    private let runningSnapshots = RunningSnapshots()
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, readers: NIOThreadPool, quota: Int64,
@@ -38,14 +40,14 @@ final class MaintenanceService: Sendable {
             EtcdMethod.hash.path: .unary { [self] call, _ in hash(call) },
             EtcdMethod.hashKV.path: .unary { [self] call, message in hashKV(call, message) },
             EtcdMethod.snapshot.path: .stream { [self] call in
-                SnapshotHandler(call: call, member: member, readers: readers)
+                SnapshotHandler(call: call, member: member, running: runningSnapshots)
             },
         ]
     }
 
     private func alarm(_ call: UnaryCall, _ message: [UInt8]) {
         call.answering {
-            _ = try Etcdserverpb_AlarmRequest(serializedBytes: message)
+            _ = try Alarm.Kind(try Etcdserverpb_AlarmRequest(serializedBytes: message))
             try gateways.propose(.alarm, message, takesSpace: false, call, limit: requestLimit, status: status)
         }
     }
@@ -136,33 +138,51 @@ final class MaintenanceService: Sendable {
     }
 }
 
+/// How many snapshots are being sent.
+final class RunningSnapshots: Sendable {
+    let count = Atomic<Int>(0)
+}
+
 /// `Maintenance.Snapshot`: the whole backend file, then its SHA-256.
 final class SnapshotHandler: StreamHandler, @unchecked Sendable {
     /// Bytes of the file in one message, as etcd sends them.
     private static let pieceBytes = 32 * 1024
 
+    /// Snapshots that may be sent at once; each pins the pages of its moment and has a thread.
+    private static let runningLimit = 8
+
     private let call: StreamCall
     private let member: MemberThread
-    private let readers: NIOThreadPool
+    private let running: RunningSnapshots
     private var hasBegun = false
     private var isOver = false
     /// Lets the reading thread send one more piece, or end when the stream is gone.
     private let permits = PiecePermits()
 
-    init(call: StreamCall, member: MemberThread, readers: NIOThreadPool) {
+    init(call: StreamCall, member: MemberThread, running: RunningSnapshots) {
         self.call = call
         self.member = member
-        self.readers = readers
+        self.running = running
+    }
+
+    deinit {
+        if hasBegun { running.count.subtract(1, ordering: .relaxed) }
     }
 
     func received(_ message: [UInt8]) {
         guard !hasBegun else { return }
         hasBegun = true
+        guard running.count.wrappingAdd(1, ordering: .relaxed).newValue <= Self.runningLimit else {
+            end(Status(.resourceExhausted, EtcdError.tooManyRequests.message))
+            return
+        }
         member.perform { [self] member in
             member.afterNextCommit { [self] member in
                 let snapshot = Result { try member.core.applier.backend.snapshot() }
                 // A slow client would hold one of the readers for long, so each snapshot has a thread of its own.
-                _ = ServiceThread("etcd-snapshot") { [self] in run(snapshot) }
+                if !ServiceThread.detach("etcd-snapshot", { [self] in run(snapshot) }) {
+                    end(Status(.resourceExhausted, "etcdserver: the system gives no thread for a snapshot"))
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+import Member
 import Synchronization
 
 /// What other threads may know of the member without asking its thread: numbers that it keeps up to date.
@@ -12,19 +13,23 @@ final class MemberStatus: Sendable {
     let databaseBytes = Atomic<Int>(0)
     let databaseBytesInUse = Atomic<Int>(0)
     let pendingProposals = Atomic<Int>(0)
+    /// Bytes of the log entries that clients wait for.
+    let pendingBytes = Atomic<Int>(0)
     let failedProposals = Atomic<UInt64>(0)
     /// Whether any alarm is raised that makes the member unhealthy.
     let hasAlarm = Atomic<Bool>(false)
+    /// Whether one of them says that a member's data is corrupt.
+    let isCorrupt = Atomic<Bool>(false)
     private let lastRequestID: Atomic<UInt64>
 
-    init(memberID: UInt64, clusterID: UInt64, firstRequestID: UInt64) {
+    init(memberID: UInt64, clusterID: UInt64, requestIDs: RequestIDs) {
         self.memberID = memberID
         self.clusterID = clusterID
-        lastRequestID = Atomic(firstRequestID)
+        lastRequestID = Atomic(requestIDs.current)
     }
 
-    /// A new id for a client's request. The member's own requests have odd ids, these have even ones.
+    /// A new id for a client's request.
     func nextRequestID() -> UInt64 {
-        lastRequestID.wrappingAdd(2, ordering: .relaxed).newValue
+        lastRequestID.wrappingAdd(RequestIDs.stride, ordering: .relaxed).newValue
     }
 }

@@ -53,6 +53,7 @@ final class MemberThread: @unchecked Sendable {
     private struct Waiter {
         var gateway: Gateway
         var call: UnaryCall
+        var bytes: Int
         var deadline: Int64
     }
 
@@ -64,8 +65,8 @@ final class MemberThread: @unchecked Sendable {
     private static let leaseInterval: Int64 = 500
     /// Old files are removed this often, in milliseconds.
     private static let purgeInterval: Int64 = 30_000
-    /// Between two batches of a compaction, so that requests go in between.
-    private static let compactionPause: Int64 = 2
+    /// The least time between two steps of a compaction, so that requests go in between.
+    private static let compactionPause: Int64 = 1
 
     private let mailbox = Mailbox<Event>()
     private let ready: @Sendable () -> Void
@@ -164,8 +165,8 @@ final class MemberThread: @unchecked Sendable {
             for event in events where !handle(event, now: now) { goesOn = false }
             runTimers(now: now)
             takeBacklog(now: now)
-            finishTurn(core.process(now: now), now: now)
             if !goesOn { break }
+            finishTurn(core.process(now: now), now: now)
         }
         stop()
     }
@@ -204,12 +205,14 @@ final class MemberThread: @unchecked Sendable {
         let deadline = now + core.settings.requestTimeout
         for (gateway, proposals) in backlog {
             for proposal in proposals {
+                let waiter = Waiter(
+                    gateway: gateway, call: proposal.call, bytes: proposal.entry.count, deadline: deadline)
                 if waiters.count >= Self.pendingLimit {
-                    answer(gateway, proposal.call, .failure(.tooManyRequests))
+                    answer(waiter, .failure(.tooManyRequests))
                 } else if proposal.takesSpace && !core.hasSpace(for: proposal.entry.count, now: now) {
-                    answer(gateway, proposal.call, .failure(.noSpace))
+                    answer(waiter, .failure(.noSpace))
                 } else {
-                    waiters[proposal.id] = Waiter(gateway: gateway, call: proposal.call, deadline: deadline)
+                    waiters[proposal.id] = waiter
                     requests.append((proposal.id, proposal.entry))
                 }
             }
@@ -233,8 +236,10 @@ final class MemberThread: @unchecked Sendable {
             running.backend.send(.purge)
         }
         if core.applier.store.compactionPending && now >= timers.compaction {
-            timers.compaction = now + Self.compactionPause
             compactOnce(now: now)
+            // As long between two steps as a step takes, so that compacting gets half of this thread at the most.
+            let end = Clock.milliseconds
+            timers.compaction = end + max(Self.compactionPause, end - now)
         }
     }
 
@@ -242,7 +247,7 @@ final class MemberThread: @unchecked Sendable {
         for (id, waiter) in waiters where now >= waiter.deadline {
             waiters[id] = nil
             running.status.failedProposals.add(1, ordering: .relaxed)
-            answer(waiter.gateway, waiter.call, .failure(.timeout))
+            answer(waiter, .failure(.timeout))
         }
         guard core.leader != 0 else { return }
         var compactor = running.settings.autoCompactor
@@ -287,11 +292,11 @@ final class MemberThread: @unchecked Sendable {
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
             switch outcome.reply {
-            case .message(let message): answer(waiter.gateway, waiter.call, .success(message))
-            case .failure(let error): answer(waiter.gateway, waiter.call, .failure(error))
-            case .whenCompacted(_, let message): answer(waiter.gateway, waiter.call, .success(message))
+            case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))
+            case .failure(let error): answer(waiter, .failure(error))
             }
         }
+        for id in output.patientRequests { waiters[id]?.deadline = .max }
         finishReads(output)
         if !output.commits.isEmpty {
             running.watch.post(output.commits, view: core.applier.store.publisher.latest())
@@ -316,9 +321,10 @@ final class MemberThread: @unchecked Sendable {
         }
     }
 
-    private func answer(_ gateway: Gateway, _ call: UnaryCall, _ reply: Result<[UInt8], EtcdError>) {
-        answers[ObjectIdentifier(gateway), default: (gateway, [])].1.append(
-            Gateway.Answer(call: call, reply: reply))
+    private func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {
+        running.status.pendingBytes.subtract(waiter.bytes, ordering: .relaxed)
+        answers[ObjectIdentifier(waiter.gateway), default: (waiter.gateway, [])].1.append(
+            Gateway.Answer(call: waiter.call, reply: reply))
     }
 
     private func deliverAnswers() {
@@ -355,7 +361,8 @@ final class MemberThread: @unchecked Sendable {
         status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
         status.committedIndex.store(core.committedIndex, ordering: .relaxed)
         status.pendingProposals.store(waiters.count, ordering: .relaxed)
-        status.hasAlarm.store(!core.applier.raisedAlarms.isEmpty, ordering: .relaxed)
+        status.hasAlarm.store(core.applier.isOutOfSpace || core.applier.isCorrupt, ordering: .relaxed)
+        status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
         running.metrics.keys.store(core.applier.store.keyCount, ordering: .relaxed)
         running.metrics.leases.store(core.applier.lessor.count, ordering: .relaxed)
         guard output.leaderChanged else { return }
@@ -402,6 +409,7 @@ final class MemberThread: @unchecked Sendable {
             return
         }
         isCommitting = true
+        core.backendCommitBegins()
         var snapshot: Snapshot?
         if snapshotDue {
             isSnapshotting = true
@@ -441,11 +449,13 @@ final class MemberThread: @unchecked Sendable {
         let header = header()
         let isLeader = core.isLeader
         let replies = keepAlives.map { keepAlive -> (LeaseKeepAliveStream, Result<[UInt8], EtcdError>) in
-            guard isLeader else { return (keepAlive.stream, .failure(.noLeader)) }
-            let renewal = try? core.applier.lessor.renew(id: keepAlive.lease, now: now)
+            // Until the first entry of its term is applied a leader does not count leases yet.
+            guard isLeader, core.applier.lessor.isPrimary else { return (keepAlive.stream, .failure(.noLeader)) }
+            // A lease that is gone, or about to be, has no time to live; that is no error.
+            let ttl = (try? core.applier.lessor.renew(id: keepAlive.lease, now: now))?.ttl ?? 0
             return (
                 keepAlive.stream,
-                .success(LeaseService.keepAliveResponse(header, lease: keepAlive.lease, ttl: renewal?.ttl ?? 0))
+                .success(LeaseService.keepAliveResponse(header, lease: keepAlive.lease, ttl: ttl))
             )
         }
         gateway.eventLoop.execute {
@@ -455,8 +465,26 @@ final class MemberThread: @unchecked Sendable {
 
     // MARK: The end
 
+    /// Waits for the commit that is under way, so that whoever has the backend next may commit.
+    private func finishRunningCommit() {
+        var events: [Event] = []
+        while isCommitting {
+            mailbox.receive(into: &events, until: nil)
+            for case .committed(let job, _) in events { finishCommit(job, nil) }
+        }
+    }
+
     private func stop() {
-        for waiter in waiters.values { answer(waiter.gateway, waiter.call, .failure(.stopped)) }
+        finishRunningCommit()
+        for (gateway, proposals) in backlog {
+            for proposal in proposals {
+                answer(
+                    Waiter(gateway: gateway, call: proposal.call, bytes: proposal.entry.count, deadline: 0),
+                    .failure(.stopped))
+            }
+        }
+        backlog.removeAll()
+        for waiter in waiters.values { answer(waiter, .failure(.stopped)) }
         waiters.removeAll()
         for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }
         waitingReads.removeAll()

@@ -10,8 +10,11 @@ import WireFormat
 ///
 /// Merged, the pieces are the answer of `Range`: the first has the header's ids, the next its revision, the last the count.
 final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
-    /// Pairs in one piece, and the bytes after which a piece is sent whatever it holds.
-    private static let pairsPerPiece = 1000
+    /// The first piece has few pairs, since nothing is known of their size yet; those after it as many as make about so
+    /// many bytes.
+    private static let pairsInFirstPiece = 10
+    private static let mostPairsInPiece = 1000
+    private static let bytesPerPiece = 512 << 10
 
     private let call: StreamCall
     private let service: KeyValueService
@@ -22,6 +25,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     private var nextKey: [UInt8] = []
     private var sent: Int64 = 0
     private var isFirst = true
+    private var pairsPerPiece = RangeStreamHandler.pairsInFirstPiece
     private var isReading = false
     private var isOver = false
 
@@ -79,8 +83,11 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         let start = nextKey
         let isFirst = self.isFirst
         let sent = self.sent
+        let pairs = pairsPerPiece
         readers.submit { [self] _ in
-            let piece = Result { try Self.piece(request, from: start, on: view, isFirst: isFirst, sent: sent) }
+            let piece = Result {
+                try Self.piece(request, from: start, on: view, isFirst: isFirst, sent: sent, pairs: pairs)
+            }
             call.eventLoop.execute { [self] in take(piece) }
         }
     }
@@ -93,13 +100,13 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     }
 
     private static func piece(
-        _ request: RangeRequest, from start: [UInt8], on view: StoreView, isFirst: Bool, sent: Int64
+        _ request: RangeRequest, from start: [UInt8], on view: StoreView, isFirst: Bool, sent: Int64, pairs most: Int
     ) throws(EtcdError) -> Piece {
         // Sorted and filtered ranges need all pairs at once anyway.
         if request.needsWholeRange {
             return Piece(message: try RangeQuery.run(request, on: view, header: ResponseHeader()), pairs: 0, next: nil)
         }
-        var wanted = pairsPerPiece
+        var wanted = most
         if request.limit > 0 { wanted = min(wanted, Int(clamping: request.limit - sent)) }
         var writer = RangeResponseWriter(header: isFirst ? ResponseHeader(revision: view.currentRevision) : nil)
         var pairs = 0
@@ -134,6 +141,10 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
             let piece = try piece.get()
             isFirst = false
             sent += piece.pairs
+            if piece.pairs > 0 {
+                let bytesPerPair = max(1, piece.message.count / Int(piece.pairs))
+                pairsPerPiece = max(1, min(Self.mostPairsInPiece, Self.bytesPerPiece / bytesPerPair))
+            }
             send(piece.message)
             guard let next = piece.next else {
                 finish(.ok)

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread of the member's own, named for tools that list threads.
-public final class ServiceThread: @unchecked Sendable {
+final class ServiceThread: @unchecked Sendable {
     private var handle = pthread_t()
 
     private final class Start {
@@ -14,9 +14,23 @@ public final class ServiceThread: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` on a new thread.
-    @discardableResult
-    public init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    /// Runs `body` on a new thread, which someone ``join()``s.
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        let result = Self.create(&handle, name, body)
+        precondition(result == 0, "the system gives no thread for \(name): \(String(cString: strerror(result)))")
+    }
+
+    /// Runs `body` on a new thread that nobody waits for; false when the system gives none.
+    static func detach(_ name: String, _ body: @escaping @Sendable () -> Void) -> Bool {
+        var handle = pthread_t()
+        guard create(&handle, name, body) == 0 else { return false }
+        pthread_detach(handle)
+        return true
+    }
+
+    private static func create(
+        _ handle: inout pthread_t, _ name: String, _ body: @escaping @Sendable () -> Void
+    ) -> Int32 {
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         let result = pthread_create(
             &handle, nil,
@@ -27,11 +41,12 @@ public final class ServiceThread: @unchecked Sendable {
                 start.body()
                 return nil
             }, start.toOpaque())
-        precondition(result == 0, "the system gives no thread for \(name): \(String(cString: strerror(result)))")
+        if result != 0 { start.release() }
+        return result
     }
 
     /// Waits for the end of the body.
-    public func join() {
+    func join() {
         pthread_join(handle, nil)
     }
 }

@@ -36,6 +36,10 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     private let watch: WatchThread
     private let publisher: StorePublisher
     private var isOver = false
+    /// Requests that are on their way to the watchers' thread. Beyond the limit no more are read, so a client that asks
+    /// faster than that thread works waits.
+    private var unhandled = 0
+    private static let unhandledLimit = 1000
     /// Bytes that were sent and not yet reported as written.
     private var unreported = 0
 
@@ -53,7 +57,7 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     func received(_ message: [UInt8]) {
         guard !isOver else { return }
         guard let request = try? Etcdserverpb_WatchRequest(serializedBytes: message) else {
-            fail(Status(.internal, "grpc: error while unmarshalling request"))
+            fail(Status(.internal, "grpc: failed to unmarshal the received message"))
             return
         }
         switch request.requestUnion {
@@ -62,7 +66,14 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
         case .progressRequest: watch.send(.progress(id))
         case nil: break
         }
-        if !call.isWritable { call.pauseReading() }
+        unhandled += 1
+        if !call.isWritable || unhandled >= Self.unhandledLimit { call.pauseReading() }
+    }
+
+    /// The watchers' thread has taken `count` of this stream's requests. On the event loop.
+    func handled(_ count: Int) {
+        unhandled -= count
+        if !isOver, call.isWritable, unhandled < Self.unhandledLimit { call.resumeReading() }
     }
 
     private func convert(_ request: Etcdserverpb_WatchCreateRequest) -> WatchCreate {
@@ -90,7 +101,7 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     }
 
     func writable() {
-        call.resumeReading()
+        if unhandled < Self.unhandledLimit { call.resumeReading() }
         if let bytes = takeWritten() { watch.send(.written([(id, bytes)])) }
     }
 

@@ -49,11 +49,14 @@ final class WatchThread: Sendable {
         // here. Without any, the revision alone matters, and that the view tells.
         guard openStreams.load(ordering: .sequentiallyConsistent) > 0 else {
             missed.store(true, ordering: .sequentiallyConsistent)
+            // A stream that opened meanwhile may have been looked after before the flag was set.
+            if openStreams.load(ordering: .sequentiallyConsistent) > 0 { mailbox.send(.wake) }
             return
         }
         let bytes = commits.reduce(0) { $0 + $1.changes.reduce(64) { $0 + $1.encodedKeyValue.count } }
         if backlog.load(ordering: .relaxed) + bytes > Self.backlogLimit {
-            if !missed.exchange(true, ordering: .sequentiallyConsistent) { mailbox.send(.wake) }
+            missed.store(true, ordering: .sequentiallyConsistent)
+            mailbox.send(.wake)
             return
         }
         backlog.add(bytes, ordering: .relaxed)
@@ -72,6 +75,8 @@ final class WatchThread: Sendable {
         let hub: WatchHub
         let thread: WatchThread
         var streams: [WatchStreamID: WatchStreamHandler] = [:]
+        /// Requests taken in this turn, by stream.
+        var handled: [WatchStreamID: Int] = [:]
         var nextProgress = Clock.milliseconds + WatchThread.progressInterval
 
         init(hub: WatchHub, thread: WatchThread) {
@@ -87,6 +92,7 @@ final class WatchThread: Sendable {
                 hub.setTerm(thread.status.term.load(ordering: .relaxed))
                 noteMissed()
                 for event in events where !handle(event) { return }
+                acknowledgeRequests()
                 if Clock.milliseconds >= nextProgress {
                     nextProgress = Clock.milliseconds + WatchThread.progressInterval
                     for stream in streams.keys { hub.progressTick(on: stream) }
@@ -122,9 +128,15 @@ final class WatchThread: Sendable {
             case .close(let id):
                 streams[id] = nil
                 hub.closeStream(id)
-            case .create(let id, let request): hub.create(request, on: id)
-            case .cancel(let id, let watch): hub.cancel(watchID: watch, on: id)
-            case .progress(let id): hub.requestProgress(on: id)
+            case .create(let id, let request):
+                handled[id, default: 0] += 1
+                hub.create(request, on: id)
+            case .cancel(let id, let watch):
+                handled[id, default: 0] += 1
+                hub.cancel(watchID: watch, on: id)
+            case .progress(let id):
+                handled[id, default: 0] += 1
+                hub.requestProgress(on: id)
             case .written(let reports): for (id, bytes) in reports { hub.streamWritten(id, bytes: bytes) }
             case .commits(let commits, let view, let bytes):
                 thread.backlog.subtract(bytes, ordering: .relaxed)
@@ -135,6 +147,15 @@ final class WatchThread: Sendable {
             case .stop: return false
             }
             return true
+        }
+
+        /// Tells the streams how many of their requests were taken, so that they read on.
+        private func acknowledgeRequests() {
+            for (id, count) in handled {
+                guard let handler = streams[id] else { continue }
+                handler.eventLoop.execute { handler.handled(count) }
+            }
+            handled.removeAll(keepingCapacity: true)
         }
 
         private func deliver() {

@@ -143,6 +143,12 @@ public final class Server: Sendable {
         }
     }
 
+    /// Takes connections from a socket that is bound and listens already. The server closes it from now on.
+    @discardableResult
+    public func accept(from descriptor: CInt) async throws -> SocketAddress {
+        try await listen { try await $0.withBoundSocket(descriptor).get() }
+    }
+
     private func listen(_ bind: (ServerBootstrap) async throws -> any Channel) async throws -> SocketAddress {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)

@@ -4,9 +4,10 @@ import Configuration
 ///
 /// Pure: the owner reports the time and the store's revision, and carries out what it is told.
 public struct AutoCompactor: Sendable {
-    /// Samples of the revision are taken this often at the most; with fewer the window would be coarse.
-    private static let samplesPerWindow: Int64 = 10
-    private static let longestSampleInterval: Int64 = 3_600_000 / samplesPerWindow
+    /// A window of time is compacted once in its own length, and every hour when it is longer, as etcd does it.
+    private static let longestInterval: Int64 = 3_600_000
+    /// The revision is sampled this often between two compactions; with fewer samples the window would be coarse.
+    private static let samplesPerInterval: Int64 = 10
     /// How often the mode that counts revisions looks, in milliseconds.
     private static let revisionInterval: Int64 = 300_000
 
@@ -14,6 +15,8 @@ public struct AutoCompactor: Sendable {
     private var samples: [(time: Int64, revision: Int64)] = []
     private var nextLook: Int64?
     private var lastCompacted: Int64 = 0
+    /// When the last compaction was due that kept a window of time.
+    private var compactedAt: Int64?
 
     /// A compactor that keeps what `mode` says.
     public init(_ mode: MemberConfiguration.AutoCompaction) {
@@ -27,7 +30,7 @@ public struct AutoCompactor: Sendable {
         case .off: return nil
         case .revision: interval = Self.revisionInterval
         case .periodic(let window):
-            interval = max(1, min(window / Self.samplesPerWindow, Self.longestSampleInterval))
+            interval = max(1, min(window, Self.longestInterval) / Self.samplesPerInterval)
         }
         guard let look = nextLook else {
             nextLook = now + interval
@@ -45,10 +48,12 @@ public struct AutoCompactor: Sendable {
             // The newest sample that is a whole window old; those before it will never be needed.
             guard let index = samples.lastIndex(where: { $0.time <= now - window }) else { return nil }
             samples.removeFirst(index)
+            if let compactedAt, now - compactedAt < min(window, Self.longestInterval) { return nil }
             target = samples[0].revision
         }
         guard isLeader, target > 0, target > lastCompacted else { return nil }
         lastCompacted = target
+        compactedAt = now
         return target
     }
 }

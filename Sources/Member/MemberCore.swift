@@ -20,6 +20,8 @@ public final class MemberCore {
         public var messages: [Message] = []
         /// Results of requests, by the ids that they were proposed under.
         public var outcomes: [Applier.Outcome] = []
+        /// Requests that are applied and wait for long work, however long it takes.
+        public var patientRequests: [UInt64] = []
         /// Reads that may be answered from the published view.
         public var readyReads: [UInt64] = []
         /// Reads and proposals that failed, and why.
@@ -67,8 +69,7 @@ public final class MemberCore {
     private var reads: ReadQueue
     private var held: [Held] = []
     private var physicalCompactions: [PhysicalCompaction] = []
-    private var alarmProposed = false
-    private var versionProposed = false
+    private var alarmProposedAt: Int64?
     private var lastAppliedTerm: UInt64 = 0
     private var output = Output()
 
@@ -76,7 +77,13 @@ public final class MemberCore {
         var requestID: UInt64
         var revision: Int64
         var message: [UInt8]
-        var isCommitting = false
+        var stage = Stage.compacting
+
+        enum Stage {
+            case compacting
+            case compacted
+            case committing
+        }
     }
 
     /// A member whose Raft state is `raft` over `log`, and whose state machine has applied up to `appliedIndex`.
@@ -99,9 +106,6 @@ public final class MemberCore {
 
     /// A new id for a request of this member.
     public func nextRequestID() -> UInt64 { requestIDs.next() }
-
-    /// A new id for a lease.
-    public func nextLeaseID() -> Int64 { requestIDs.nextLease() }
 
     /// Proposes requests, encoded as log entries; without a leader they wait for one.
     public func propose(_ requests: [(id: UInt64, data: [UInt8])], now: Int64) {
@@ -151,10 +155,17 @@ public final class MemberCore {
         route(message.responses)
     }
 
-    /// A commit of the backend has finished.
+    /// A commit of all that has been applied begins.
+    public func backendCommitBegins() {
+        for index in physicalCompactions.indices where physicalCompactions[index].stage == .compacted {
+            physicalCompactions[index].stage = .committing
+        }
+    }
+
+    /// The commit that began last has finished.
     public func backendCommitted() {
         physicalCompactions.removeAll { compaction in
-            guard compaction.isCommitting else { return false }
+            guard compaction.stage == .committing else { return false }
             output.outcomes.append(
                 Applier.Outcome(requestID: compaction.requestID, reply: .message(compaction.message)))
             return true
@@ -174,12 +185,11 @@ public final class MemberCore {
     /// Whether `data` more bytes fit under the quota; when not, the alarm is raised in the whole cluster.
     public func hasSpace(for bytes: Int, now: Int64) -> Bool {
         guard settings.quotaBytes >= 0 else { return true }
-        if Int64(applier.backend.fileSize + bytes) <= settings.quotaBytes {
-            alarmProposed = false
-            return true
-        }
-        if !alarmProposed {
-            alarmProposed = true
+        if Int64(applier.backend.fileSize + bytes) <= settings.quotaBytes { return true }
+        // Proposed again when it was disarmed while there is still no space, but not for every request.
+        let isUnderWay = alarmProposedAt.map { now < $0 + settings.requestTimeout } ?? false
+        if !applier.isOutOfSpace && !isUnderWay {
+            alarmProposedAt = now
             var request = Etcdserverpb_AlarmRequest()
             request.action = .activate
             request.memberID = settings.memberID
@@ -231,8 +241,9 @@ public final class MemberCore {
     }
 
     private func askForReads(now: Int64) {
+        reads.noteTime(now, timeout: settings.requestTimeout)
         guard !reads.isEmpty, leader != 0 else { return }
-        for context in reads.contextsToAsk(now: now, timeout: settings.requestTimeout) {
+        for context in reads.contextsToAsk(now: now) {
             raft.readIndex((0..<8).map { UInt8(truncatingIfNeeded: context >> (56 - 8 * $0)) })
         }
     }
@@ -288,6 +299,7 @@ public final class MemberCore {
         if case .whenCompacted(let revision, let message) = outcome.reply {
             physicalCompactions.append(
                 PhysicalCompaction(requestID: outcome.requestID, revision: revision, message: message))
+            output.patientRequests.append(outcome.requestID)
         } else {
             output.outcomes.append(outcome)
         }
@@ -295,8 +307,10 @@ public final class MemberCore {
 
     private func finishPhysicalCompactions() {
         for index in physicalCompactions.indices
-        where physicalCompactions[index].revision <= applier.store.finishedCompaction {
-            physicalCompactions[index].isCommitting = true
+        where physicalCompactions[index].stage == .compacting
+            && physicalCompactions[index].revision <= applier.store.finishedCompaction
+        {
+            physicalCompactions[index].stage = .compacted
             output.wantsCommit = true
         }
     }

@@ -63,6 +63,8 @@ public struct MemberSurroundings {
     /// Called once when another process holds the database, with the path of the lock.
     public var waitingForLock: (String) -> Void
     public var raftLog: LogSink?
+    /// How the write-ahead log is kept; a simulated disk wants smaller segments.
+    public var logOptions = WriteAheadLog.Options()
 
     public init(
         disk: any Disk, randomNumber: @escaping (Int) -> Int, unixMilliseconds: UInt64,
@@ -93,10 +95,15 @@ extension OpenedMember {
                 disk: disk, path: paths.database,
                 waitingForLock: { surroundings.waitingForLock(paths.database) })
         }
+        if isNew && backend.consistentIndex > 0 {
+            throw StartError(
+                "the database \(paths.database) has applied entries up to index \(backend.consistentIndex), but there is no"
+                    + " write-ahead log in \(paths.wal): is --wal-dir the one that it was made with?")
+        }
         var restored =
             try isNew
-            ? RestoredLog.create(configuration, paths, disk: disk)
-            : RestoredLog.open(paths, disk: disk)
+            ? RestoredLog.create(configuration, paths, disk: disk, options: surroundings.logOptions)
+            : RestoredLog.open(paths, disk: disk, options: surroundings.logOptions)
         if restored.snapshot.metadata.index > backend.consistentIndex {
             throw StartError(
                 "the database \(paths.database) (consistent index \(backend.consistentIndex)) is older than the snapshot"
@@ -132,7 +139,7 @@ private struct RestoredLog {
 
     /// A new log, with the entries that make the initial cluster: every member writes the same ones.
     static func create(
-        _ configuration: MemberConfiguration, _ paths: MemberPaths, disk: any Disk
+        _ configuration: MemberConfiguration, _ paths: MemberPaths, disk: any Disk, options: WriteAheadLog.Options
     ) throws(StartError) -> RestoredLog {
         let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
         guard let own = members.first(where: { $0.name == configuration.name }) else {
@@ -149,7 +156,7 @@ private struct RestoredLog {
         let log = try explaining("cannot create the write-ahead log \(paths.wal)") {
             try WriteAheadLog.create(
                 disk: disk, directory: paths.wal, metadata: metadata(memberID: own.id, clusterID: clusterID),
-                entries: entries, hardState: hardState)
+                entries: entries, hardState: hardState, options: options)
         }
         return RestoredLog(
             log: log, snapshot: Snapshot(), hardState: hardState, entries: entries, memberID: own.id,
@@ -157,13 +164,16 @@ private struct RestoredLog {
     }
 
     /// The log in the data directory, from its newest good snapshot on.
-    static func open(_ paths: MemberPaths, disk: any Disk) throws(StartError) -> RestoredLog {
+    static func open(
+        _ paths: MemberPaths, disk: any Disk, options: WriteAheadLog.Options
+    ) throws(StartError) -> RestoredLog {
         try explaining("cannot open the write-ahead log \(paths.wal)") {
             let records = try WriteAheadLog.validSnapshotEntries(disk: disk, directory: paths.wal)
             let found = try SnapshotDirectory(disk: disk, path: paths.snapshots).loadNewest(among: records)
             let snapshot = found.snapshot ?? Snapshot()
             let start = WALSnapshot(index: snapshot.metadata.index, term: snapshot.metadata.term)
-            let opened = try WriteAheadLog.openRepairing(disk: disk, directory: paths.wal, at: start)
+            let opened = try WriteAheadLog.openRepairing(
+                disk: disk, directory: paths.wal, at: start, options: options)
             let ids = try ids(in: opened.contents.metadata)
             var notes = found.damaged.map { "\($0)" }
             if let repair = opened.repair {
@@ -225,7 +235,7 @@ private struct RestoredLog {
                 quotaBytes: configuration.quotaBackendBytes),
             raft: raft, log: storage, applier: applier, appliedIndex: snapshot.metadata.index,
             confState: snapshot.metadata.confState,
-            requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds))
+            requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds, series: .member))
     }
 
     private func makeApplier(

@@ -15,8 +15,9 @@ struct ReadQueue {
         var askAgainAt: Int64
     }
 
-    /// Reads that no round was asked for yet.
+    /// Reads that no round was asked for yet, and when they stop waiting: the time is known once the owner tells it.
     private var unasked: [UInt64] = []
+    private var unaskedDeadline: Int64?
     private var rounds: [Round] = []
     /// Confirmed reads by the index that they wait for, in ascending order.
     private var confirmed: [(index: UInt64, tokens: [UInt64])] = []
@@ -33,9 +34,14 @@ struct ReadQueue {
         unasked.append(token)
     }
 
+    /// Starts the clock of the reads that came since the last call; they wait for `timeout` milliseconds at the most.
+    mutating func noteTime(_ now: Int64, timeout: Int64) {
+        if !unasked.isEmpty && unaskedDeadline == nil { unaskedDeadline = now + timeout }
+    }
+
     /// The contexts to ask the leader about now: one for the reads that came since the last call, and one for each round
     /// that was left without an answer.
-    mutating func contextsToAsk(now: Int64, timeout: Int64) -> [UInt64] {
+    mutating func contextsToAsk(now: Int64) -> [UInt64] {
         var contexts: [UInt64] = []
         for index in rounds.indices where now >= rounds[index].askAgainAt {
             lastContext &+= 1
@@ -47,9 +53,10 @@ struct ReadQueue {
             lastContext &+= 1
             rounds.append(
                 Round(
-                    context: lastContext, tokens: unasked, deadline: now + timeout,
+                    context: lastContext, tokens: unasked, deadline: unaskedDeadline ?? .max,
                     askAgainAt: now + Self.retryInterval))
             unasked.removeAll()
+            unaskedDeadline = nil
             contexts.append(lastContext)
         }
         return contexts
@@ -83,6 +90,11 @@ struct ReadQueue {
     /// The reads that no leader confirmed in time.
     mutating func takeExpired(now: Int64) -> [UInt64] {
         var tokens: [UInt64] = []
+        if let deadline = unaskedDeadline, now >= deadline {
+            tokens += unasked
+            unasked.removeAll()
+            unaskedDeadline = nil
+        }
         rounds.removeAll { round in
             guard now >= round.deadline else { return false }
             tokens += round.tokens

@@ -33,7 +33,7 @@ final class TerminationSignals: Sendable {
                 defer { waiter = nil }
                 return waiter
             }
-            guard let taken else { exit(0) }
+            guard let taken else { _exit(0) }
             taken.resume(returning: number == SIGTERM ? "terminated" : "interrupt")
         }
     }
