@@ -30,9 +30,10 @@ public final class Backend {
     public private(set) var consistentIndex: UInt64
     /// The term of that entry; 0 when the file was last written by etcd 3.4.
     public private(set) var term: UInt64
-    /// The file's length in bytes as of the last finished commit.
+    /// The bytes of the file's pages, free ones included, as of the last finished commit; the file itself may be longer,
+    /// since it grows in steps.
     public private(set) var fileSize: Int
-    /// The bytes of the file that are not free, as of the last finished commit.
+    /// The bytes of the pages that are not free, as of the last finished commit.
     public private(set) var sizeInUse: Int
 
     let disk: any Disk

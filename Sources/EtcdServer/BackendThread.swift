@@ -5,7 +5,7 @@ import RaftMessages
 import WriteAheadLog
 
 /// The thread that commits the backend, writes snapshot files and removes old ones: work that waits for the disk and that
-/// no request waits for.
+/// no write waits for, since the log holds it by then.
 final class BackendThread: Sendable {
     enum Order: Sendable {
         /// Commit, and then save the snapshot whose data the commit completes.

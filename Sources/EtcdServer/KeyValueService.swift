@@ -14,7 +14,8 @@ final class KeyValueService: Sendable {
         var txnOperations: Int
     }
 
-    /// A range of more pairs than this is read on a thread of its own, so that the event loop's other calls do not wait.
+    /// A range of more pairs than this is read on one of the readers' threads, so that the event loop's other calls do not
+    /// wait.
     private static let pairsOnEventLoop = 64
 
     let gateways: Gateways

@@ -24,7 +24,7 @@ public final class MemberCore {
         public var patientRequests: [UInt64] = []
         /// Reads that may be answered from the published view.
         public var readyReads: [UInt64] = []
-        /// Reads and proposals that failed, and why.
+        /// Reads that failed, and why.
         public var failedReads: [(token: UInt64, error: EtcdError)] = []
         /// What the watchers must hear of.
         public var commits: [Commit] = []
