@@ -57,8 +57,8 @@ final class MemberThread: @unchecked Sendable {
         var deadline: Int64
     }
 
-    /// Requests are refused while this many wait for the log: more than come and go in any healthy second. (etcd refuses
-    /// them when 5,000 committed entries wait to be applied; here none wait, so those that wait for the disk are counted.)
+    /// Requests are refused while this many wait for the log: about a second's work of a busy member. (etcd refuses them
+    /// when 5,000 committed entries wait to be applied; here none do, so those that wait for the disk are counted.)
     private static let pendingLimit = 50_000
     /// The backend's pending writes may grow to this many bytes before proposals wait for a commit to finish.
     private static let uncommittedLimit = 256 << 20

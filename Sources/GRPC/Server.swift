@@ -28,7 +28,8 @@ public final class Server: Sendable {
         /// The largest request, in bytes: etcd's 1.5 MiB of request and 512 KiB for what gRPC adds.
         public var maximumMessageSize = 1536 * 1024 + 512 * 1024
         /// How many calls a client may have open on one connection. etcd sets no limit unless its flag
-        /// `max-concurrent-streams` does; the default here leaves room for thousands of watches while one connection stays within some tens of MiB.
+        /// `max-concurrent-streams` does; the default here leaves room for thousands of watches while one connection stays
+        /// within some tens of MiB.
         public var maximumConcurrentStreams: UInt32 = 16_384
         /// The most bytes of unfinished requests on one connection: 32 of the largest.
         public var maximumRequestBytes = 64 * 1024 * 1024
