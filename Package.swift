@@ -52,7 +52,7 @@ let package = Package(
         library("WireFormat"),
         library("Disk"),
         library("RaftMessages", ["WireFormat"]),
-        library("Raft", ["RaftMessages", "WireFormat"]),
+        library("Raft", ["RaftMessages"]),
         library("RaftTranscript", ["Raft", "RaftMessages"]),
         library("WriteAheadLog", ["Checksum", "Disk", "RaftMessages", "WireFormat"]),
         library("Bolt", ["Checksum", "Disk"]),

@@ -34,7 +34,7 @@ def free_port(first: int, last: int) -> int:
 def need(*tools: str) -> None:
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        sys.exit(f"not found: {', '.join(missing)} (Scripts/setup tests installs the tools, swift build -c release the server)")
+        sys.exit(f"not found: {', '.join(missing)} (Scripts/setup test installs the tools, swift build -c release the server)")
 
 
 # ---- Protobuf and gRPC framing by hand: a field's key, a length, its bytes.

@@ -106,9 +106,7 @@ public final class Applier {
         do throws(EtcdError) {
             if alarms.isCorrupt { try refuseWhenCorrupt(kind) }
             switch kind {
-            case .put:
-                return .message(
-                    try put(try decode { () throws(WireError) in try PutRequest(decoding: request.request) }))
+            case .put: return .message(try put(request.request))
             case .deleteRange:
                 return .message(
                     try deleteRange(

@@ -4,7 +4,21 @@ import WireFormat
 
 /// Puts, deletes, transactions and compactions.
 extension Applier {
-    func put(_ request: PutRequest) throws(EtcdError) -> [UInt8] {
+    /// A put that needs nothing of the version before goes into the store straight from the entry's bytes.
+    func put(_ bytes: UnsafeRawBufferPointer) throws(EtcdError) -> [UInt8] {
+        let view = try decode { () throws(WireError) in try PutRequestView(bytes) }
+        guard view.isPlain else {
+            return try put(try decode { () throws(WireError) in try PutRequest(decoding: bytes) })
+        }
+        if alarms.isOutOfSpace { throw .noSpace }
+        if view.lease != 0, !lessor.contains(view.lease) { throw .leaseNotFound }
+        store.begin()
+        _ = store.put(key: view.key, value: view.value, lease: view.lease)
+        _ = endTransaction()
+        return encodePut(header: header(), previous: nil)
+    }
+
+    private func put(_ request: PutRequest) throws(EtcdError) -> [UInt8] {
         if alarms.isOutOfSpace { throw .noSpace }
         if request.lease != 0, !lessor.contains(request.lease) { throw .leaseNotFound }
         let write = try resolve(request)

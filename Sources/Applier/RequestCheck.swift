@@ -14,6 +14,12 @@ public enum RequestCheck {
         if request.ignoreLease && request.lease != 0 { throw .leaseProvided }
     }
 
+    public static func check(_ request: PutRequestView) throws(EtcdError) {
+        if request.key.isEmpty { throw .emptyKey }
+        if request.ignoreValue && !request.value.isEmpty { throw .valueProvided }
+        if request.ignoreLease && request.lease != 0 { throw .leaseProvided }
+    }
+
     public static func check(_ request: DeleteRangeRequest) throws(EtcdError) {
         if request.key.isEmpty { throw .emptyKey }
     }

@@ -60,6 +60,35 @@ public struct PutRequest: Equatable, Sendable {
     }
 }
 
+/// A put read in place: key and value point into the message and live as long as it does.
+public struct PutRequestView {
+    public private(set) var key = UnsafeRawBufferPointer(start: nil, count: 0)
+    public private(set) var value = UnsafeRawBufferPointer(start: nil, count: 0)
+    public private(set) var lease: Int64 = 0
+    public private(set) var prevKV = false
+    public private(set) var ignoreValue = false
+    public private(set) var ignoreLease = false
+
+    /// The request encoded in `bytes`.
+    public init(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
+        var reader = WireReader(bytes)
+        while let tag = try reader.next() {
+            switch tag.field {
+            case 1: key = try reader.bytes(tag)
+            case 2: value = try reader.bytes(tag)
+            case 3: lease = try reader.int64(tag)
+            case 4: prevKV = try reader.bool(tag)
+            case 5: ignoreValue = try reader.bool(tag)
+            case 6: ignoreLease = try reader.bool(tag)
+            default: try reader.skip(tag)
+            }
+        }
+    }
+
+    /// Whether the put needs nothing of the version that it replaces.
+    public var isPlain: Bool { !prevKV && !ignoreValue && !ignoreLease }
+}
+
 /// A delete of one key or a range of keys (`etcdserverpb.DeleteRangeRequest`).
 public struct DeleteRangeRequest: Equatable, Sendable {
     /// The first key.

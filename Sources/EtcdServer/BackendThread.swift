@@ -10,6 +10,8 @@ final class BackendThread: Sendable {
     enum Order: Sendable {
         /// Commit, and then save the snapshot whose data the commit completes.
         case commit(CommitJob, Snapshot?)
+        /// Make the log's next segment in advance, so that no write waits for it.
+        case prepareSegment(WriteAheadLog)
         case purge
         case stop
     }
@@ -57,6 +59,7 @@ final class BackendThread: Sendable {
                         metrics.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
                         if let snapshot { try snapshots.save(snapshot) }
                         committed(job, snapshot)
+                    case .prepareSegment(let log): try log.prepareNextSegment()
                     case .purge: purge()
                     case .stop: return
                     }

@@ -28,6 +28,7 @@ public final class EtcdMember: @unchecked Sendable {
     private let logger: Logger
     private let group: MultiThreadedEventLoopGroup
     private let readers: NIOThreadPool
+    private let hashers: NIOThreadPool
     private let member: MemberThread
     private let log: LogThread
     private let backend: BackendThread
@@ -81,6 +82,8 @@ public final class EtcdMember: @unchecked Sendable {
                         metadata: ["path": .string(path)])
                 },
                 raftLog: { level, line in
+                    // The ordinary second acknowledgement of entries that are written; one a batch would fill the log.
+                    if line.hasSuffix("missing from unstable log; ignoring") { return }
                     switch level {
                     case .debug: logger.debug("\(line)")
                     case .info: logger.info("\(line)")
@@ -98,6 +101,8 @@ public final class EtcdMember: @unchecked Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
         readers = NIOThreadPool(numberOfThreads: Self.readerThreads)
         readers.start()
+        hashers = NIOThreadPool(numberOfThreads: 1)
+        hashers.start()
         let metrics = Metrics()
         let status = MemberStatus(
             memberID: opened.memberID, clusterID: opened.clusterID,
@@ -107,14 +112,16 @@ public final class EtcdMember: @unchecked Sendable {
         let publisher = store.publisher
         let member = MemberThread { ready.signal() }
         self.member = member
-        log = LogThread(
-            metrics: metrics, done: { member.send(.appended($0)) },
-            snapshotSaved: { member.send(.snapshotSaved($0)) },
-            failed: { FatalError.stop(logger, "failed to write the write-ahead log", $0) })
-        backend = BackendThread(
+        let backend = BackendThread(
             disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots, logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             failed: { FatalError.stop(logger, "failed to commit the backend", $0) })
+        self.backend = backend
+        log = LogThread(
+            metrics: metrics, done: { member.send(.appended($0)) },
+            snapshotSaved: { member.send(.snapshotSaved($0)) },
+            segmentBegan: { backend.send(.prepareSegment($0)) },
+            failed: { FatalError.stop(logger, "failed to write the write-ahead log", $0) })
         watch = WatchThread(publisher: publisher, status: status, metrics: metrics)
         let gateways = Gateways(Array(group.makeIterator()), member: member)
         let http = HTTPService(
@@ -122,8 +129,9 @@ public final class EtcdMember: @unchecked Sendable {
             quota: configuration.quotaBackendBytes)
         var methods = HealthService().methods
         let services = Services(
-            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers, watch: watch,
-            configuration: configuration)
+            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
+            hashers: hashers,
+            watch: watch, configuration: configuration)
         methods.merge(services.methods) { first, _ in first }
         var server = Server.Configuration()
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
@@ -155,8 +163,7 @@ public final class EtcdMember: @unchecked Sendable {
         }
         observer.callFinished = { call in
             metrics.count(
-                path: call.path, code: call.code.name, received: call.traffic.bytesReceived,
-                sent: call.traffic.bytesSent)
+                path: call.path, code: call.code, received: call.traffic.bytesReceived, sent: call.traffic.bytesSent)
         }
         return observer
     }
@@ -190,6 +197,7 @@ public final class EtcdMember: @unchecked Sendable {
         }
         store.backend.close()
         try? await readers.shutdownGracefully()
+        try? await hashers.shutdownGracefully()
         try? await group.shutdownGracefully()
     }
 
@@ -208,7 +216,7 @@ private struct Services {
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, watch: WatchThread, configuration: MemberConfiguration
+        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, configuration: MemberConfiguration
     ) {
         let requestLimit = configuration.maxRequestBytes
         let keyValues = KeyValueService(
@@ -216,7 +224,7 @@ private struct Services {
             limits: .init(requestBytes: requestLimit, txnOperations: configuration.maxTxnOperations))
         let leases = LeaseService(gateways: gateways, member: member, status: status, requestLimit: requestLimit)
         let maintenance = MaintenanceService(
-            gateways: gateways, member: member, status: status, readers: readers,
+            gateways: gateways, member: member, status: status, hashers: hashers,
             quota: configuration.quotaBackendBytes, requestLimit: requestLimit)
         let tables = [
             keyValues.methods, leases.methods, maintenance.methods,

@@ -5,6 +5,7 @@ import MVCC
 import Member
 import NIOCore
 import NIOPosix
+import Synchronization
 import WireFormat
 
 /// `etcdserverpb.KV`: checks requests on the event loop they came on, answers reads there, and sends writes to the log.
@@ -18,6 +19,10 @@ final class KeyValueService: Sendable {
     /// wait.
     private static let pairsOnEventLoop = 64
 
+    /// Large reads that may wait for a thread.
+    private static let waitingLimit = 256
+
+    private let waiting = SharedCount()
     let gateways: Gateways
     private let status: MemberStatus
     private let publisher: StorePublisher
@@ -109,7 +114,17 @@ final class KeyValueService: Sendable {
     }
 
     private func inBackground(_ call: UnaryCall, _ body: @escaping @Sendable () throws -> [UInt8]) {
+        guard waiting.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.waitingLimit else {
+            waiting.value.subtract(1, ordering: .relaxed)
+            call.fail(Status(.tooManyRequests))
+            return
+        }
+        let isCancelled = SharedFlag()
+        call.onCancel { _ in isCancelled.value.store(true, ordering: .relaxed) }
         readers.submit { [self] _ in
+            defer { waiting.value.subtract(1, ordering: .relaxed) }
+            // Nobody waits for the answer any more.
+            if isCancelled.value.load(ordering: .relaxed) { return }
             let result = Result(catching: body)
             call.eventLoop.execute { [self] in handling(call) { call.respond(try result.get()) } }
         }
@@ -118,8 +133,7 @@ final class KeyValueService: Sendable {
     // MARK: Writes
 
     private func put(_ call: UnaryCall, _ message: [UInt8]) throws {
-        let request = try message.withUnsafeBytes { try PutRequest(decoding: $0) }
-        try RequestCheck.check(request)
+        try message.withUnsafeBytes { try RequestCheck.check(try PutRequestView($0)) }
         try propose(.put, message, takesSpace: true, call)
     }
 
@@ -162,9 +176,13 @@ final class KeyValueService: Sendable {
         }
     }
 
-    /// A transaction may hold many ranges, so it is read away from the event loop.
+    /// A transaction of a few single keys is read at once; one that may hold large ranges away from the event loop.
     private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView) {
         let header = self.header
+        if request.readsSingleKeys {
+            handling(call) { call.respond(try TxnQuery.run(request, on: view, header: header)) }
+            return
+        }
         inBackground(call) { try TxnQuery.run(request, on: view, header: header) }
     }
 
@@ -172,6 +190,27 @@ final class KeyValueService: Sendable {
         _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall
     ) throws(EtcdError) {
         try gateways.propose(kind, message, takesSpace: takesSpace, call, limit: limits.requestBytes, status: status)
+    }
+}
+
+/// A switch that one thread sets and another reads.
+final class SharedFlag: Sendable {
+    let value = Atomic<Bool>(false)
+}
+
+/// A number that several threads change.
+final class SharedCount: Sendable {
+    let value = Atomic<Int>(0)
+}
+
+extension TxnRequest {
+    /// Whether every comparison and every operation is about one key, with no transaction inside.
+    fileprivate var readsSingleKeys: Bool {
+        compare.allSatisfy(\.rangeEnd.isEmpty)
+            && (success + failure).allSatisfy { operation in
+                if case .range(let range) = operation { return range.rangeEnd.isEmpty }
+                return false
+            }
     }
 }
 

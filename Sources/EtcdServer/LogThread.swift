@@ -14,19 +14,23 @@ final class LogThread: Sendable {
     private let metrics: Metrics
     private let done: @Sendable ([Message]) -> Void
     private let snapshotSaved: @Sendable (Snapshot) -> Void
+    private let segmentBegan: @Sendable (WriteAheadLog) -> Void
     private let failed: @Sendable (WALError) -> Void
 
     /// - Parameters:
     ///   - done: told of appends that are durable, in order.
     ///   - snapshotSaved: told of snapshots that the log has a record of.
+    ///   - segmentBegan: told when the log writes to a new segment, so that the one after it can be made.
     ///   - failed: told once when the disk refused; nothing is written after that.
     init(
         metrics: Metrics, done: @escaping @Sendable ([Message]) -> Void,
-        snapshotSaved: @escaping @Sendable (Snapshot) -> Void, failed: @escaping @Sendable (WALError) -> Void
+        snapshotSaved: @escaping @Sendable (Snapshot) -> Void,
+        segmentBegan: @escaping @Sendable (WriteAheadLog) -> Void, failed: @escaping @Sendable (WALError) -> Void
     ) {
         self.metrics = metrics
         self.done = done
         self.snapshotSaved = snapshotSaved
+        self.segmentBegan = segmentBegan
         self.failed = failed
     }
 
@@ -41,10 +45,16 @@ final class LogThread: Sendable {
 
     private func run(_ log: WriteAheadLog) {
         var orders: [Order] = []
+        segmentBegan(log)
+        var segment = log.tailPath
         while true {
             mailbox.receive(into: &orders, until: nil)
             do throws(WALError) {
                 guard try carryOut(orders, log) else { break }
+                if log.tailPath != segment {
+                    segment = log.tailPath
+                    segmentBegan(log)
+                }
             } catch {
                 failed(error)
                 return

@@ -8,26 +8,26 @@ import MVCC
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
-import Synchronization
 
 /// `etcdserverpb.Maintenance`.
 final class MaintenanceService: Sendable {
     private let gateways: Gateways
     private let member: MemberThread
     private let status: MemberStatus
-    private let readers: NIOThreadPool
+    /// Hashing reads the whole database, so it has a thread of its own, and large ranges do not wait for it.
+    private let hashers: NIOThreadPool
     private let quota: Int64
     private let requestLimit: Int
-    private let runningSnapshots = RunningSnapshots()
+    private let runningSnapshots = SharedCount()
 
     init(
-        gateways: Gateways, member: MemberThread, status: MemberStatus, readers: NIOThreadPool, quota: Int64,
+        gateways: Gateways, member: MemberThread, status: MemberStatus, hashers: NIOThreadPool, quota: Int64,
         requestLimit: Int
     ) {
         self.gateways = gateways
         self.member = member
         self.status = status
-        self.readers = readers
+        self.hashers = hashers
         self.quota = quota
         self.requestLimit = requestLimit
     }
@@ -94,12 +94,12 @@ final class MaintenanceService: Sendable {
     }
 
     private func hash(_ call: UnaryCall) {
-        let readers = self.readers
+        let hashers = self.hashers
         member.perform { member in
             member.afterNextCommit { member in
                 let header = member.header()
                 let snapshot = Result { try member.core.applier.backend.snapshot() }
-                readers.submit { _ in
+                hashers.submit { _ in
                     do {
                         var response = Etcdserverpb_HashResponse()
                         response.header = Etcdserverpb_ResponseHeader(header)
@@ -116,11 +116,11 @@ final class MaintenanceService: Sendable {
     private func hashKV(_ call: UnaryCall, _ message: [UInt8]) {
         call.answering {
             let request = try Etcdserverpb_HashKVRequest(serializedBytes: message)
-            let readers = self.readers
+            let hashers = self.hashers
             member.perform { member in
                 let header = member.header()
                 let view = member.core.applier.store.publisher.latest()
-                readers.submit { _ in
+                hashers.submit { _ in
                     do throws(StoreError) {
                         let hash = try view.hashByRevision(request.revision)
                         var response = Etcdserverpb_HashKVResponse()
@@ -138,11 +138,6 @@ final class MaintenanceService: Sendable {
     }
 }
 
-/// How many snapshots are being sent.
-final class RunningSnapshots: Sendable {
-    let count = Atomic<Int>(0)
-}
-
 /// `Maintenance.Snapshot`: the whole backend file, then its SHA-256.
 final class SnapshotHandler: StreamHandler, @unchecked Sendable {
     /// Bytes of the file in one message, as etcd sends them.
@@ -153,26 +148,26 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
 
     private let call: StreamCall
     private let member: MemberThread
-    private let running: RunningSnapshots
+    private let running: SharedCount
     private var hasBegun = false
     private var isOver = false
     /// Lets the reading thread send one more piece, or end when the stream is gone.
     private let permits = PiecePermits()
 
-    init(call: StreamCall, member: MemberThread, running: RunningSnapshots) {
+    init(call: StreamCall, member: MemberThread, running: SharedCount) {
         self.call = call
         self.member = member
         self.running = running
     }
 
     deinit {
-        if hasBegun { running.count.subtract(1, ordering: .relaxed) }
+        if hasBegun { running.value.subtract(1, ordering: .relaxed) }
     }
 
     func received(_ message: [UInt8]) {
         guard !hasBegun else { return }
         hasBegun = true
-        guard running.count.wrappingAdd(1, ordering: .relaxed).newValue <= Self.runningLimit else {
+        guard running.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.runningLimit else {
             end(Status(.resourceExhausted, EtcdError.tooManyRequests.message))
             return
         }

@@ -95,7 +95,6 @@ final class MemberThread: @unchecked Sendable {
         var lease: Int64 = 0
         var purge: Int64 = 0
         var publish: Int64 = 0
-        var sweep: Int64 = 0
         var compaction: Int64 = 0
     }
 
@@ -152,7 +151,7 @@ final class MemberThread: @unchecked Sendable {
     private func run() {
         let now = Clock.milliseconds
         timers = Timers(
-            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now, sweep: now,
+            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now,
             compaction: now)
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
@@ -165,6 +164,7 @@ final class MemberThread: @unchecked Sendable {
             var goesOn = true
             for event in events where !handle(event, now: now) { goesOn = false }
             runTimers(now: now)
+            publishIfNeeded(now: now)
             takeBacklog(now: now)
             if !goesOn { break }
             finishTurn(core.process(now: now), now: now)
@@ -259,11 +259,10 @@ final class MemberThread: @unchecked Sendable {
             core.compact(at: revision, now: now)
         }
         parts?.settings.autoCompactor = compactor
-        publishIfNeeded(now: now)
     }
 
     private func publishIfNeeded(now: Int64) {
-        guard !isReady, now >= timers.publish else { return }
+        guard !isReady, core.leader != 0, now >= timers.publish else { return }
         timers.publish = now + core.settings.requestTimeout
         core.proposeClusterVersion(EtcdVersion.cluster, now: now)
         core.publish(running.settings.published, now: now)
@@ -365,7 +364,6 @@ final class MemberThread: @unchecked Sendable {
         status.hasAlarm.store(core.applier.isOutOfSpace || core.applier.isCorrupt, ordering: .relaxed)
         status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
         running.metrics.keys.store(core.applier.store.keyCount, ordering: .relaxed)
-        running.metrics.leases.store(core.applier.lessor.count, ordering: .relaxed)
         guard output.leaderChanged else { return }
         let leader = core.leader
         if status.leader.exchange(leader, ordering: .relaxed) != leader && leader != 0 {
@@ -399,7 +397,10 @@ final class MemberThread: @unchecked Sendable {
         let due =
             backend.pendingOperations >= running.settings.batchLimit
             || (now >= timers.commit && backend.pendingOperations > 0)
-        let snapshotDue = !isSnapshotting && core.appliedIndex > snapshotIndex + running.settings.snapshotCount
+        let isFull =
+            core.appliedIndex > snapshotIndex + running.settings.snapshotCount
+            || core.bytesSinceSnapshot > MemberCore.snapshotBytes
+        let snapshotDue = !isSnapshotting && isFull
         guard due || wantsCommit || snapshotDue else { return }
         timers.commit = now + running.settings.batchMilliseconds
         wantsCommit = false

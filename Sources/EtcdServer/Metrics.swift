@@ -1,3 +1,5 @@
+import EtcdAPI
+import GRPC
 import Synchronization
 
 /// The member's metrics under etcd's names, in the text form of Prometheus.
@@ -35,10 +37,13 @@ final class Metrics: Sendable {
         }
     }
 
-    /// How many calls of one method ended with one code.
-    private struct Handled: Hashable {
-        var path: String
-        var code: String
+    /// How many calls of one method ended with each code, by the code's number.
+    private final class Handled: Sendable {
+        private let counts = Mutex([UInt64](repeating: 0, count: Status.Code.allCases.count))
+
+        func count(_ code: Status.Code) { counts.withLock { $0[code.rawValue] += 1 } }
+
+        var all: [UInt64] { counts.withLock { $0 } }
     }
 
     let walSync = Durations()
@@ -46,15 +51,14 @@ final class Metrics: Sendable {
     let watchers = Atomic<Int>(0)
     let watchStreams = Atomic<Int>(0)
     let slowWatchers = Atomic<Int>(0)
-    let leases = Atomic<Int>(0)
     let keys = Atomic<Int>(0)
-    private let handled = Mutex<[Handled: UInt64]>([:])
+    private let handled = Dictionary(uniqueKeysWithValues: EtcdMethod.allCases.map { ($0.path, Handled()) })
     let receivedBytes = Atomic<UInt64>(0)
     let sentBytes = Atomic<UInt64>(0)
 
     /// Counts a call that ended.
-    func count(path: String, code: String, received: Int, sent: Int) {
-        handled.withLock { $0[Handled(path: path, code: code), default: 0] += 1 }
+    func count(path: String, code: Status.Code, received: Int, sent: Int) {
+        handled[path]?.count(code)
         receivedBytes.add(UInt64(received), ordering: .relaxed)
         sentBytes.add(UInt64(sent), ordering: .relaxed)
     }
@@ -133,13 +137,13 @@ final class Metrics: Sendable {
         let name = "grpc_server_handled_total"
         text += "# HELP \(name) Total number of RPCs completed on the server, regardless of success or failure.\n"
         text += "# TYPE \(name) counter\n"
-        let counts = handled.withLock { $0 }
-        for (key, count) in counts.sorted(by: { ($0.key.path, $0.key.code) < ($1.key.path, $1.key.code) }) {
-            let parts = key.path.split(separator: "/")
-            guard parts.count == 2 else { continue }
-            let method = EtcdMethodKind.label(path: key.path)
-            text += "\(name){grpc_code=\"\(key.code)\",grpc_method=\"\(parts[1])\",grpc_service=\"\(parts[0])\","
-            text += "grpc_type=\"\(method)\"} \(count)\n"
+        for (path, counts) in handled.sorted(by: { $0.key < $1.key }) {
+            let parts = path.split(separator: "/")
+            let kind = EtcdMethodKind.label(path: path)
+            for (code, count) in zip(Status.Code.allCases, counts.all) where count > 0 {
+                text += "\(name){grpc_code=\"\(code.name)\",grpc_method=\"\(parts[1])\",grpc_service=\"\(parts[0])\","
+                text += "grpc_type=\"\(kind)\"} \(count)\n"
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ public final class MemberCore {
     let raft: RawNode
     let log: MemoryLogStorage
     public private(set) var appliedIndex: UInt64
+    /// Bytes of the entries applied since the last snapshot was made; they are in memory until one is saved.
+    public internal(set) var bytesSinceSnapshot = 0
     public private(set) var confState: ConfState
     var requestIDs: RequestIDs
     private var reads: ReadQueue
@@ -292,6 +294,7 @@ public final class MemberCore {
         case .configurationChangeV2: applyConfigurationChangeV2(entry)
         }
         appliedIndex = entry.index
+        bytesSinceSnapshot += entry.data.count
         lastAppliedTerm = entry.term
     }
 

@@ -89,7 +89,15 @@ extension OpenedMember {
             try disk.createDirectory(paths.snapshots)
         }
         let isNew = !WriteAheadLog.exists(disk: disk, directory: paths.wal)
-        if isNew { try explaining("") { try configuration.checkInitialCluster() } }
+        if isNew {
+            try explaining("") { try configuration.checkInitialCluster() }
+            // Without this a member that should have joined others would be a cluster of its own.
+            guard configuration.initialClusterState == .new else {
+                throw StartError(
+                    "--initial-cluster-state existing: \(configuration.dataDirectory) holds no member, and this version cannot"
+                        + " join a running cluster")
+            }
+        }
         let backend = try explaining("cannot open the database \(paths.database)") {
             try Backend(
                 disk: disk, path: paths.database,

@@ -8,9 +8,13 @@ extension MemberCore {
     /// database (etcd's catch-up entries).
     private static let catchUpEntries: UInt64 = 5_000
 
+    /// Entries since the last snapshot may take this much memory before another is due, however few they are.
+    public static let snapshotBytes = 128 << 20
+
     /// A snapshot of the log at the applied index. The state machine's data up to there must be committed in the backend
     /// before the snapshot is saved.
     public func makeSnapshot() -> Snapshot {
+        bytesSinceSnapshot = 0
         let term = (try? log.term(of: appliedIndex)) ?? self.term
         return Snapshot(
             data: applier.image.encode(applier.cluster),
@@ -27,7 +31,10 @@ extension MemberCore {
             return
         }
         let index = snapshot.metadata.index
-        guard index > Self.catchUpEntries, index - Self.catchUpEntries >= log.firstIndex else { return }
-        guard (try? log.compact(to: index - Self.catchUpEntries)) != nil else { return }
+        // Nobody catches up with the only member.
+        let isAlone = confState.voters == [settings.memberID] && confState.learners.isEmpty
+        let kept = isAlone ? 0 : Self.catchUpEntries
+        guard index > kept, index - kept >= log.firstIndex else { return }
+        guard (try? log.compact(to: index - kept)) != nil else { return }
     }
 }

@@ -25,7 +25,7 @@ def pytest_report_header(config) -> list[str]:
 def pytest_sessionstart(session) -> None:
     missing = settings.missing_tools()
     if missing:
-        raise pytest.UsageError(f"not found: {', '.join(missing)} (Scripts/setup tests installs the tools)")
+        raise pytest.UsageError(f"not found: {', '.join(missing)} (Scripts/setup test installs the tools)")
 
 
 def pytest_collection_modifyitems(items) -> None:
