@@ -86,7 +86,8 @@ extension OpenedMember {
         let paths = MemberPaths(configuration)
         let disk = surroundings.disk
         try explaining("cannot use the data directory \(configuration.dataDirectory)") {
-            try disk.createDirectory(paths.snapshots)
+            try createDurably(paths.snapshots, disk)
+            try createDurably(parentDirectory(of: paths.wal), disk)
         }
         let isNew = !WriteAheadLog.exists(disk: disk, directory: paths.wal)
         if isNew {
@@ -124,6 +125,21 @@ extension OpenedMember {
             memberID: restored.memberID, clusterID: restored.clusterID,
             snapshotIndex: restored.snapshot.metadata.index, isNew: isNew, notes: restored.notes)
     }
+}
+
+/// Creates the directory `path` with its missing parents and makes each new name durable: what is synchronised inside
+/// would be lost with the name of a directory around it.
+private func createDurably(_ path: String, _ disk: any Disk) throws(DiskError) {
+    if disk.exists(path) { return }
+    let parent = parentDirectory(of: path)
+    if parent != "/" && parent != "." { try createDurably(parent, disk) }
+    try disk.createDirectory(path)
+    try disk.synchronizeDirectory(parent)
+}
+
+private func parentDirectory(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
 /// Turns any error into one line that begins with what was tried.
