@@ -1,7 +1,6 @@
 # make run     builds the server and starts a member on 127.0.0.1:2379 with its data in ./default.etcd
 # make test    all that CI does
 # make bench   genuine etcd and ours under the same load
-SWIFT ?= swift
 # More flags for the member, as in: make run FLAGS="--data-dir /tmp/data"
 FLAGS ?=
 
@@ -10,7 +9,7 @@ FLAGS ?=
 build:
 	@Scripts/setup run
 	@echo "building the release (the first time takes minutes) …"
-	@$(SWIFT) build -c release --product etcd
+	@Scripts/build-release --product etcd
 
 run: build
 	@exec .build/release/etcd $(FLAGS)
@@ -20,7 +19,7 @@ test:
 
 bench:
 	@Scripts/setup bench
-	$(SWIFT) build -c release
+	Scripts/build-release
 	Benchmarks/grpc
 	Benchmarks/run
 

@@ -15,10 +15,9 @@ extension UnaryCall {
         }
     }
 
-    /// Answers with a generated message. Any thread.
+    /// Answers with a generated message, which is encoded on the event loop. Any thread.
     func reply(_ message: some SwiftProtobuf.Message) {
-        let result = Result<[UInt8], any Error> { try message.serializedBytes() }
-        eventLoop.execute { answering { respond(try result.get()) } }
+        eventLoop.execute { answering { respond(try message.serializedBytes()) } }
     }
 
     /// Answers with an error. Any thread.
