@@ -1,0 +1,291 @@
+import Applier
+import Backend
+import Bolt
+import Configuration
+import Disk
+import EtcdAPI
+import Lease
+import MVCC
+import Membership
+import Raft
+import RaftMessages
+import WireFormat
+import WriteAheadLog
+
+@testable import Member
+
+/// A member on a disk in memory, driven step by step in one thread.
+///
+/// It does what the server's threads do, in whichever order the test says: the log is written and synchronised later, a
+/// commit of the backend is begun, run and finished at chosen moments.
+final class SimulatedMember {
+    static let heartbeat: Int64 = 100
+
+    let disk: MemoryDisk
+    let configuration: MemberConfiguration
+    private(set) var opened: OpenedMember
+    /// Milliseconds on the clock of the test.
+    var now: Int64 = 1_000
+    private(set) var runs: UInt64 = 1
+    private var random: SplitMix64
+
+    /// Orders for the log that were not written yet.
+    private(set) var orders: [Message] = []
+    /// Orders that were written and not synchronised.
+    private(set) var written: [Message] = []
+    private var mustSynchronize = false
+    private(set) var commit: (job: CommitJob, snapshot: Snapshot?, hasRun: Bool)?
+
+    /// What the core gave out, until the test takes it.
+    var outcomes: [Applier.Outcome] = []
+    var readyReads: [UInt64] = []
+    var failedReads: [(token: UInt64, error: EtcdError)] = []
+    var messages: [Message] = []
+    var commits: [Commit] = []
+    var wantsCommit = false
+    /// Told of each order for the log, before it is written.
+    var ordered: ((Message) -> Void)?
+
+    var core: MemberCore { opened.core }
+    var store: Store { core.applier.store }
+
+    /// A member called `name` of the cluster that `cluster` lists as `--initial-cluster` does.
+    init(
+        name: String = "default", cluster: String = "", disk: MemoryDisk = MemoryDisk(), seed: UInt64 = 1,
+        arguments: [String] = []
+    ) throws {
+        var arguments = ["--name", name, "--data-dir", "data"] + arguments
+        if !cluster.isEmpty {
+            let own = cluster.split(separator: ",").filter { $0.hasPrefix("\(name)=") }
+                .map { $0.dropFirst(name.count + 1) }.joined(separator: ",")
+            arguments += ["--initial-cluster", cluster, "--initial-advertise-peer-urls", own]
+        }
+        guard case .run(let parsed) = try MemberConfiguration.parse(arguments: arguments, environment: [:]) else {
+            throw StartError("the arguments do not start a member")
+        }
+        configuration = parsed
+        self.disk = disk
+        random = SplitMix64(seed: seed)
+        opened = try Self.open(parsed, disk, seed: random.next(), run: 1)
+    }
+
+    private static func open(
+        _ configuration: MemberConfiguration, _ disk: MemoryDisk, seed: UInt64, run: UInt64
+    ) throws -> OpenedMember {
+        var random = SplitMix64(seed: seed)
+        var surroundings = MemberSurroundings(
+            disk: disk, randomNumber: { Int.random(in: 0..<$0, using: &random) }, unixMilliseconds: run,
+            waitingForLock: { _ in }, raftLog: nil)
+        // Small ones, so that a short test moves through several and a crash copies little.
+        surroundings.logOptions.segmentSize = 4096
+        return try OpenedMember.open(configuration, surroundings)
+    }
+
+    // MARK: Turns
+
+    /// Lets the core go on and notes what it gives out.
+    func turn() {
+        let output = core.process(now: now)
+        for message in output.appends { ordered?(message) }
+        orders += output.appends
+        outcomes += output.outcomes
+        readyReads += output.readyReads
+        failedReads += output.failedReads
+        messages += output.messages
+        commits += output.commits
+        if output.wantsCommit { wantsCommit = true }
+    }
+
+    /// One heartbeat interval passes.
+    func tick() {
+        now += Self.heartbeat
+        core.tick()
+    }
+
+    /// Turns, writes and synchronises until nothing more follows.
+    func settle() throws {
+        repeat {
+            turn()
+            try writeLog()
+            try synchronizeLog()
+        } while core.raft.hasReady || !orders.isEmpty
+        turn()
+    }
+
+    /// Starts an election as the server does: when the log's first entries have told who votes.
+    func elect() throws {
+        try settle()
+        core.campaign()
+        try settle()
+    }
+
+    // MARK: The log
+
+    func writeLog() throws {
+        while let message = orders.first {
+            let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
+            if try opened.log.append(message.entries, hardState: state) { mustSynchronize = true }
+            written.append(orders.removeFirst())
+        }
+    }
+
+    func synchronizeLog() throws {
+        if mustSynchronize { try opened.log.synchronize() }
+        mustSynchronize = false
+        let durable = written
+        written = []
+        for message in durable { core.appended(message) }
+    }
+
+    // MARK: The backend
+
+    @discardableResult
+    func beginCommit(withSnapshot: Bool = false) -> Bool {
+        guard commit == nil, let job = core.applier.backend.freezeCommit() else { return false }
+        wantsCommit = false
+        core.backendCommitBegins()
+        commit = (job, withSnapshot ? core.makeSnapshot() : nil, false)
+        return true
+    }
+
+    func runCommit() throws {
+        guard let running = commit, !running.hasRun else { return }
+        try running.job.run()
+        if let snapshot = running.snapshot { try opened.snapshots.save(snapshot) }
+        commit?.hasRun = true
+    }
+
+    func finishCommit() throws {
+        guard let finished = commit, finished.hasRun else { return }
+        commit = nil
+        core.applier.backend.finishCommit(finished.job)
+        store.publish()
+        core.backendCommitted()
+        guard let snapshot = finished.snapshot else { return }
+        // The order to record the snapshot stands behind all orders to append.
+        try writeLog()
+        try synchronizeLog()
+        let place = snapshot.metadata
+        try opened.log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
+        opened.log.releaseLocks(below: place.index)
+        core.snapshotSaved(snapshot)
+    }
+
+    /// A whole commit, after one that may be under way.
+    func commitNow(withSnapshot: Bool = false) throws {
+        try runCommit()
+        try finishCommit()
+        beginCommit(withSnapshot: withSnapshot)
+        try runCommit()
+        try finishCommit()
+    }
+
+    func finishCompaction() {
+        while store.compactionStep() {}
+    }
+
+    // MARK: Requests
+
+    /// Proposes a request and returns its id.
+    @discardableResult
+    func propose(_ kind: RaftRequestView.Kind, _ request: [UInt8]) -> UInt64 {
+        let id = core.nextRequestID()
+        core.propose([(id, request.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) })], now: now)
+        return id
+    }
+
+    @discardableResult
+    func put(_ key: String, _ value: String, lease: Int64 = 0) -> UInt64 {
+        propose(.put, Requests.put(key, value, lease: lease))
+    }
+
+    /// The answer to the request `id`, once.
+    func takeReply(_ id: UInt64) -> Applier.Reply? {
+        guard let index = outcomes.firstIndex(where: { $0.requestID == id }) else { return nil }
+        return outcomes.remove(at: index).reply
+    }
+
+    /// The pairs that the published view shows.
+    func contents() throws -> [String: String] {
+        var found: [String: String] = [:]
+        _ = try store.publisher.latest().range(key: [0], end: [0]) { pair in
+            guard let view = try? KeyValueView(pair.encoded) else { return }
+            found[String(decoding: view.key, as: UTF8.self)] = String(decoding: view.value, as: UTF8.self)
+        }
+        return found
+    }
+
+    // MARK: Ends
+
+    /// The power goes. What was not synchronised survives in part; the member is gone until ``reopen()``.
+    func crash(random: inout SplitMix64) {
+        disk.crash(random: &random)
+        orders = []
+        written = []
+        mustSynchronize = false
+        commit = nil
+        outcomes = []
+        readyReads = []
+        failedReads = []
+        messages = []
+        commits = []
+        wantsCommit = false
+    }
+
+    /// Starts the member from what its disk holds.
+    func reopen() throws {
+        runs += 1
+        opened = try Self.open(configuration, disk, seed: random.next(), run: runs)
+    }
+
+    /// A clean end and a new start.
+    func restart() throws {
+        try settle()
+        try commitNow()
+        try opened.log.close()
+        opened.backend.close()
+        try reopen()
+    }
+}
+
+/// Encoded requests.
+enum Requests {
+    static func put(_ key: String, _ value: String, lease: Int64 = 0) -> [UInt8] {
+        var writer = WireWriter()
+        PutRequest(key: Array(key.utf8), value: Array(value.utf8), lease: lease).encode(into: &writer)
+        return writer.bytes
+    }
+
+    static func delete(_ key: String, end: String = "") -> [UInt8] {
+        var writer = WireWriter()
+        DeleteRangeRequest(key: Array(key.utf8), rangeEnd: Array(end.utf8)).encode(into: &writer)
+        return writer.bytes
+    }
+
+    static func txn(_ request: TxnRequest) -> [UInt8] {
+        var writer = WireWriter()
+        request.encode(into: &writer)
+        return writer.bytes
+    }
+
+    static func compaction(_ revision: Int64, physical: Bool) -> [UInt8] {
+        var request = CompactionRequest(revision: revision)
+        request.physical = physical
+        var writer = WireWriter()
+        request.encode(into: &writer)
+        return writer.bytes
+    }
+
+    static func grant(_ id: Int64, ttl: Int64) -> [UInt8] {
+        var writer = WireWriter()
+        writer.int64(1, ttl)
+        writer.int64(2, id)
+        return writer.bytes
+    }
+
+    static func revoke(_ id: Int64) -> [UInt8] {
+        var writer = WireWriter()
+        writer.int64(1, id)
+        return writer.bytes
+    }
+}
