@@ -58,7 +58,8 @@ public enum RangeQuery {
         // etcd gives the store the limit when only the target names a sort, and sorts what it gets.
         let limit = request.sortsAll ? 0 : max(0, Int(clamping: request.limit))
         let result = try source.range(
-            key: request.key, end: request.end, revision: request.revision, limit: limit == 0 || limit == .max ? limit : limit + 1,
+            key: request.key, end: request.end, revision: request.revision,
+            limit: limit == 0 || limit == .max ? limit : limit + 1,
             countOnly: request.countOnly
         ) { pair in
             guard request.admits(pair) else { return }
