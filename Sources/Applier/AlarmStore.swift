@@ -85,10 +85,9 @@ struct AlarmStore {
     /// Whether any member's data is known to differ from the others'.
     var isCorrupt: Bool { raised.contains { $0.kind == .corrupt } }
 
-    /// Raises `alarm` and returns it, or nothing when it is raised already.
+    /// Raises `alarm` and returns it, also when it is raised already.
     mutating func raise(_ alarm: Alarm) -> [Alarm] {
-        guard raised.insert(alarm).inserted else { return [] }
-        backend.put(.alarm, alarm.encoded, [])
+        if raised.insert(alarm).inserted { backend.put(.alarm, alarm.encoded, []) }
         return [alarm]
     }
 
