@@ -1,0 +1,109 @@
+import Disk
+import MVCC
+import RaftMessages
+import Testing
+
+@testable import Member
+
+/// Three members whose messages are carried by hand, in one thread.
+private struct Trio {
+    var members: [SimulatedMember] = []
+    /// Members whose messages are lost in both directions.
+    var cut: Set<UInt64> = []
+
+    init(seed: UInt64) throws {
+        let cluster = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3"
+        for (index, name) in ["a", "b", "c"].enumerated() {
+            members.append(try SimulatedMember(name: name, cluster: cluster, seed: seed + UInt64(index)))
+        }
+        try settle()
+    }
+
+    var leader: SimulatedMember? {
+        members.first { $0.core.isLeader && !cut.contains($0.core.settings.memberID) }
+    }
+
+    /// Lets all go on until no message is under way.
+    func settle() throws {
+        var delivered = true
+        while delivered {
+            delivered = false
+            for member in members where !cut.contains(member.core.settings.memberID) { try member.settle() }
+            for member in members {
+                let messages = member.messages
+                member.messages = []
+                guard !cut.contains(member.core.settings.memberID) else { continue }
+                for message in messages where !cut.contains(message.to) {
+                    let receiver = members.first { $0.core.settings.memberID == message.to }
+                    receiver?.core.step(message)
+                    delivered = true
+                }
+            }
+        }
+    }
+
+    func tick() throws {
+        for member in members where !cut.contains(member.core.settings.memberID) { member.tick() }
+        try settle()
+    }
+
+    /// Ticks until there is a leader, at most `limit` times.
+    func elect(limit: Int = 200) throws -> SimulatedMember {
+        for _ in 0..<limit {
+            if let leader { return leader }
+            try tick()
+        }
+        return try #require(leader, "nobody was elected")
+    }
+}
+
+/// Cores of three members, connected in one thread.
+@Suite struct ThreeMembersTests {
+    @Test(arguments: [1, 2, 3, 4, 5] as [UInt64])
+    func theySurviveTheLossOfTheirLeader(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        var trio = try Trio(seed: seed)
+        let first = try trio.elect()
+        first.propose(.leaseGrant, Requests.grant(7, ttl: 600))
+        for number in 0..<20 { first.put("a\(number % 7)", "\(number)", lease: number % 3 == 0 ? 7 : 0) }
+        try trio.settle()
+        #expect(first.outcomes.count == 21)
+        for member in trio.members { #expect(member.store.currentRevision == 21) }
+
+        // What a follower is asked goes to the leader and is answered by the follower.
+        let follower = try #require(trio.members.first { !$0.core.isLeader })
+        let id = follower.put("b", "1")
+        follower.core.read(1)
+        try trio.settle()
+        #expect(follower.takeReply(id) != nil)
+        #expect(follower.readyReads == [1])
+
+        // The leader's last proposal reaches nobody, and its power goes.
+        let lost = first.core.settings.memberID
+        trio.cut = [lost]
+        first.put("lost", "1")
+        first.turn()
+        first.crash(random: &random)
+        let second = try trio.elect()
+        #expect(second !== first)
+        let next = second.put("c", "1")
+        try trio.settle()
+        #expect(second.takeReply(next) != nil)
+
+        try first.reopen()
+        trio.cut = []
+        for _ in 0..<5 { try trio.tick() }
+        let last = try trio.elect()
+        last.put("d", "1")
+        try trio.settle()
+        let expected = try last.store.view().hashByRevision(0)
+        for member in trio.members {
+            #expect(member.core.leader == last.core.settings.memberID)
+            #expect(try member.store.view().hashByRevision(0) == expected)
+            #expect(try member.contents()["lost"] == nil)
+            #expect(try member.contents()["c"] == "1")
+            let lease = try member.core.applier.lessor.timeToLive(id: 7, now: member.now, keys: true)
+            #expect(lease.keys == [Array("a1".utf8), Array("a4".utf8)])
+        }
+    }
+}
