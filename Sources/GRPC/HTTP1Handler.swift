@@ -34,6 +34,8 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What is no HTTP at all, a TLS handshake for one; it was answered with status 400.
+        if error is HTTPParserError { server.observer.connectionRejected?(peer, "not HTTP: \(error)") }
         context.close(promise: nil)
     }
 

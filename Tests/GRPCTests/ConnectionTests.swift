@@ -140,6 +140,18 @@ import Testing
         #expect(rejected.value.count == 1)
     }
 
+    @Test func whatIsNoHTTPIsRefusedAndReported() throws {
+        let rejected = Box<[String]>([])
+        var observer = ServerObserver()
+        observer.connectionRejected = { _, reason in rejected.value.append(reason) }
+        let client = try RawClient(methods: Self.methods, observer: observer)
+        // The beginning of a TLS handshake, from a client that was told `https`.
+        try client.write([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03])
+        #expect(!client.channel.isActive)
+        #expect(rejected.value.count == 1)
+        #expect(rejected.value.first?.hasPrefix("not HTTP: ") == true)
+    }
+
     // MARK: Heads that are not gRPC's
 
     @Test(arguments: [
