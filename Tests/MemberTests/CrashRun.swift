@@ -125,7 +125,7 @@ struct CrashRun {
     }
 
     private mutating func act() throws {
-        if chance(30) { member.disk.faults.powerLoss = number(below: 25) + 1 }
+        if chance(50) { member.disk.faults.powerLoss = number(below: 25) + 1 }
         switch number(below: 100) {
         case 0..<40: for _ in 0...number(below: 3) { propose() }
         case 40..<46:
@@ -135,20 +135,22 @@ struct CrashRun {
         case 46..<52: member.tick()
         case 52..<62: try member.writeLog()
         case 62..<74: try member.synchronizeLog()
-        case 74..<80: member.beginCommit(withSnapshot: chance(3))
-        case 80..<84: try member.runCommit()
+        case 74..<79: member.beginCommit(withSnapshot: chance(2))
+        case 79..<84: try member.runCommit()
         case 84..<90: try member.finishCommit()
         case 90..<93: _ = member.store.compactionStep(limit: 1 + number(below: 5))
         case 93: member.core.revokeExpiredLeases(limit: 3, now: member.now)
         case 94: try purge()
         case 95: try member.settle()
+        case 97: try member.commitNow(withSnapshot: chance(2))
         case 96 where chance(3):
             crashes += 1
             member.crash(random: &random)
             try recover()
         default: break
         }
-        if !member.core.isLeader && chance(4) {
+        // Seldom enough that an election can end before the next begins.
+        if !member.core.isLeader && chance(12) {
             member.turn()
             member.core.campaign()
         }

@@ -5,7 +5,7 @@ import WriteAheadLog
 /// A member whose power goes at random moments loses nothing that it acknowledged.
 @Suite struct CrashTests {
     /// Seeds per run of the suite; `MEMBER_CRASH_SEEDS` asks for more.
-    private static let seeds: UInt64 = getenv("MEMBER_CRASH_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 200
+    private static let seeds: UInt64 = getenv("MEMBER_CRASH_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 120
 
     @Test func nothingAcknowledgedIsLost() throws {
         var crashes = 0

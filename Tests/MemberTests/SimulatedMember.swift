@@ -77,7 +77,7 @@ final class SimulatedMember {
             disk: disk, randomNumber: { Int.random(in: 0..<$0, using: &random) }, unixMilliseconds: run,
             waitingForLock: { _ in }, raftLog: nil)
         // Small ones, so that a short test moves through several and a crash copies little.
-        surroundings.logOptions.segmentSize = 4096
+        surroundings.logOptions.segmentSize = 1024
         return try OpenedMember.open(configuration, surroundings)
     }
 
