@@ -95,6 +95,18 @@ let package = Package(
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),
         tests("MVCCTests", ["Backend", "Bolt", "Disk", "MVCC", "WireFormat"]),
+        tests(
+            "ApplierTests",
+            [
+                "Applier", "Backend", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "RaftMessages", "WireFormat",
+                protobuf,
+            ]),
+        tests(
+            "MemberTests",
+            [
+                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member", "Membership",
+                "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
+            ]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("WatchTests", ["Watch", "WireFormat"]),
