@@ -104,7 +104,8 @@ let package = Package(
         tests(
             "MemberTests",
             [
-                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member", "Membership",
+                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member",
+                "Membership",
                 "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
             ]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
