@@ -211,6 +211,8 @@ public final class MemberCore {
             takeReady(now: now)
         } while raft.hasReady
         applier.raftTerm = term
+        // The proposal has done its work; a disarm later must not be taken for one that is under way.
+        if applier.isOutOfSpace { alarmProposedAt = nil }
         output.commits = applier.takeCommits()
         publishView()
         output.readyReads += reads.takeReady(applied: appliedIndex)
