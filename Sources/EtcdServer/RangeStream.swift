@@ -56,7 +56,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         } catch let error as EtcdError {
             finish(Status(error))
         } catch {
-            finish(Status(.internal, "\(error)"))
+            finish(Status(.internal, "grpc: failed to unmarshal the received message: \(error)"))
         }
     }
 
