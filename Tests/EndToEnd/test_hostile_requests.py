@@ -536,6 +536,14 @@ FAULTS = re.compile(
 
 
 @pytest.mark.ours_only
+@pytest.mark.parametrize("name", ["KV.Range", "KV.RangeStream", "KV.Put", "KV.Txn", "Lease.LeaseGrant"])
+def test_bytes_that_are_no_message(member_with, client_of, name):
+    """They are told so in gRPC's words and with its code, by every kind of method."""
+    client = client_of(member_with(None).start())
+    assert re.match("INTERNAL: grpc: (error unmarshalling request|failed to unmarshal)", send(client, name, b"\x0e"))
+
+
+@pytest.mark.ours_only
 def test_random_requests(member_with, client_of):
     """Whatever is asked, the member answers, goes on, and comes back from its log with the same store."""
     member: Member = member_with(None, "--snapshot-count", "1000").start()
