@@ -74,10 +74,13 @@ let package = Package(
             ]),
         library("GRPC", ["CNGHTTP2", "CZlib"] + nio),
         library(
+            "PeerTransport", ["Backend", "Bolt", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog", log] + nio),
+        library(
             "EtcdServer",
             [
                 "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
-                "Membership", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
+                "Membership", "PeerTransport", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", crypto, log,
+                protobuf,
             ] + nio),
         program("etcd", ["Configuration", "EtcdServer", log]),
         program("bolt-check", ["Bolt", "Disk"]),

@@ -1,0 +1,51 @@
+import Membership
+import PeerTransport
+
+/// What the member answers on its peer port apart from Raft's traffic.
+final class PeerService: Sendable {
+    private let member: MemberThread
+
+    init(member: MemberThread) {
+        self.member = member
+    }
+
+    /// Answers `call`, sooner or later.
+    func answer(_ call: PeerCall) {
+        switch call.request.path {
+        case "/version": version(call)
+        case "/members": members(call)
+        default: call.respond(PeerResponse(status: 404, text: "404 page not found\n"))
+        }
+    }
+
+    /// Refuses `call` unless its method is one of `methods`.
+    func refuseAllBut(_ methods: [String], _ call: PeerCall) -> Bool {
+        if methods.contains(call.request.method) { return false }
+        var response = PeerResponse(status: 405, text: "Method Not Allowed\n")
+        response.headers.append(("allow", methods.joined(separator: ", ")))
+        call.respond(response)
+        return true
+    }
+
+    private func version(_ call: PeerCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        member.perform { member in
+            let cluster = member.core.applier.cluster.version ?? "not_decided"
+            let text = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
+            call.respond(
+                PeerResponse(status: 200, headers: [("content-type", "application/json")], body: Array(text.utf8)))
+        }
+    }
+
+    private func members(_ call: PeerCall) {
+        if refuseAllBut(["GET", "HEAD"], call) { return }
+        member.perform { member in
+            let cluster = member.core.applier.cluster
+            call.respond(
+                PeerResponse(
+                    status: 200,
+                    headers: [("content-type", "application/json"), ("x-etcd-cluster-id", Identity.text(cluster.id))],
+                    body: MemberJSON.encode(cluster.sortedMembers) + Array("\n".utf8)))
+        }
+    }
+}
