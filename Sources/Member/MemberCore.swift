@@ -73,6 +73,12 @@ public final class MemberCore {
     private var physicalCompactions: [PhysicalCompaction] = []
     private var alarmProposedAt: Int64?
     private var lastAppliedTerm: UInt64 = 0
+    /// The leader that reads are asked of, and its term.
+    private var followed: (leader: UInt64, term: UInt64) = (0, 0)
+    /// When this member last became the leader.
+    var electedAt: Int64?
+    /// Since when a peer has been connected without a break, in milliseconds as `now`; nil when it is not.
+    public var peerActiveSince: (UInt64) -> Int64? = { _ in .min }
     private var output = Output()
 
     private struct PhysicalCompaction {
@@ -183,6 +189,10 @@ public final class MemberCore {
     /// Whether an entry of the current term has been applied, so that the state is at least that of its beginning.
     public var hasAppliedInTerm: Bool { lastAppliedTerm == term }
     public var committedIndex: UInt64 { raft.basicStatus.hardState.commit }
+    /// Reads that the leader confirmed late or not at all, by rounds.
+    public var slowReadRounds: UInt64 { reads.slowRounds }
+    /// Rounds of reads that failed since the leader was lost.
+    public var failedReadRounds: UInt64 { reads.failedRounds }
 
     /// Whether `data` more bytes fit under the quota; when not, the alarm is raised in the whole cluster.
     public func hasSpace(for bytes: Int, now: Int64) -> Bool {
@@ -207,6 +217,7 @@ public final class MemberCore {
     public func process(now: Int64) -> Output {
         releaseHeld(now: now)
         repeat {
+            noteLeader(now: now)
             askForReads(now: now)
             takeReady(now: now)
         } while raft.hasReady
@@ -217,6 +228,7 @@ public final class MemberCore {
         publishView()
         output.readyReads += reads.takeReady(applied: appliedIndex)
         for token in reads.takeExpired(now: now) { output.failedReads.append((token, .timeout)) }
+        for token in reads.takeUnapplied(now: now) { output.failedReads.append((token, .timeoutWaitAppliedIndex)) }
         finishPhysicalCompactions()
         defer { output = Output() }
         return output
@@ -239,7 +251,8 @@ public final class MemberCore {
         }
         held.removeAll { request in
             guard now >= request.deadline else { return false }
-            output.outcomes.append(Applier.Outcome(requestID: request.id, reply: .failure(.timeout)))
+            let error = timeoutError(ofRequestFrom: request.deadline - settings.requestTimeout)
+            output.outcomes.append(Applier.Outcome(requestID: request.id, reply: .failure(error)))
             return true
         }
     }
@@ -254,13 +267,9 @@ public final class MemberCore {
 
     private func takeReady(now: Int64) {
         guard raft.hasReady else { return }
-        let wasLeader = isLeader
         let ready = raft.ready()
         applier.raftTerm = term
-        if ready.softState != nil {
-            output.leaderChanged = true
-            if wasLeader && !isLeader { applier.lessor.demote() }
-        }
+        if ready.softState != nil { output.leaderChanged = true }
         if !isLeader && applier.lessor.isPrimary { applier.lessor.demote() }
         for state in ready.readStates {
             reads.confirm(state.context.reduce(0) { $0 << 8 | UInt64($1) }, index: state.index)
@@ -276,6 +285,15 @@ public final class MemberCore {
         }
     }
 
+    /// What was asked of a leader that is lost gets no answer from another.
+    private func noteLeader(now: Int64) {
+        let current = (leader: leader, term: term)
+        guard followed != current else { return }
+        followed = current
+        if isLeader { electedAt = now }
+        for token in reads.takeAsked() { output.failedReads.append((token, .leaderChanged)) }
+    }
+
     /// Messages that wait for storage go to this member itself or on to others.
     private func route(_ messages: [Message]) {
         for message in messages {
@@ -287,10 +305,7 @@ public final class MemberCore {
         precondition(entry.index == appliedIndex + 1, "Raft handed out an entry out of order")
         switch entry.type {
         case .normal:
-            if entry.data.isEmpty && isLeader && entry.term == term {
-                // The first entry of a term: from here on this member counts the leases down.
-                applier.lessor.promote(extend: settings.electionMilliseconds, now: now)
-            }
+            if entry.data.isEmpty && entry.term == term { beginTerm(now: now) }
             if let outcome = applier.apply(entry, now: now) { finish(outcome) }
         case .configurationChange: applyConfigurationChange(entry)
         case .configurationChangeV2: applyConfigurationChangeV2(entry)
@@ -298,6 +313,17 @@ public final class MemberCore {
         appliedIndex = entry.index
         bytesSinceSnapshot += entry.data.count
         lastAppliedTerm = entry.term
+    }
+
+    /// The first entry of the term is applied.
+    private func beginTerm(now: Int64) {
+        if isLeader {
+            // From here on this member counts the leases down.
+            applier.lessor.promote(extend: settings.electionMilliseconds, now: now)
+        } else {
+            // A leader of etcd 3.4 has dropped what it was asked before this.
+            reads.leaderCommitted()
+        }
     }
 
     private func finish(_ outcome: Applier.Outcome) {

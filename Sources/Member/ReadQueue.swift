@@ -2,7 +2,8 @@
 /// (Raft thesis, section 6.4).
 ///
 /// All reads that come before a round is asked for share the round. A round that gets no answer is asked for again under
-/// another context, so that a late answer to the first cannot release reads that came after it.
+/// another context, so that a late answer to the first cannot release reads that came after it. When the leader that was
+/// asked is lost, its rounds fail at once: whoever asked tries again, here or at another member.
 struct ReadQueue {
     /// An unanswered round is repeated after this many milliseconds, as etcd does.
     private static let retryInterval: Int64 = 500
@@ -20,8 +21,12 @@ struct ReadQueue {
     private var unaskedDeadline: Int64?
     private var rounds: [Round] = []
     /// Confirmed reads by the index that they wait for, in ascending order.
-    private var confirmed: [(index: UInt64, tokens: [UInt64])] = []
+    private var confirmed: [(index: UInt64, tokens: [UInt64], deadline: Int64)] = []
     private var lastContext: UInt64
+    /// Answers that came too late to count, and rounds that got none in time.
+    private(set) var slowRounds: UInt64 = 0
+    /// Rounds that failed since their leader was lost.
+    private(set) var failedRounds: UInt64 = 0
 
     /// A queue whose contexts begin after `seed`, which differs between runs.
     init(seed: UInt64) {
@@ -64,14 +69,25 @@ struct ReadQueue {
 
     /// The leader confirmed `index` for the round of `context`; an answer to an earlier asking is ignored.
     mutating func confirm(_ context: UInt64, index: UInt64) {
-        guard let position = rounds.firstIndex(where: { $0.context == context }) else { return }
-        let round = rounds.remove(at: position)
-        if let last = confirmed.indices.last, confirmed[last].index >= index {
-            // Indexes only grow, so a later round never waits for less than an earlier one.
-            confirmed[last].tokens += round.tokens
-        } else {
-            confirmed.append((index, round.tokens))
+        guard let position = rounds.firstIndex(where: { $0.context == context }) else {
+            slowRounds += 1
+            return
         }
+        let round = rounds.remove(at: position)
+        // Indexes only grow, so a later round never waits for less than an earlier one.
+        confirmed.append((max(index, confirmed.last?.index ?? 0), round.tokens, round.deadline))
+    }
+
+    /// The leader has committed its first entry: one that dropped what it was asked before is asked again at once.
+    mutating func leaderCommitted() {
+        for index in rounds.indices { rounds[index].askAgainAt = .min }
+    }
+
+    /// The reads that the leader was asked about and has not confirmed, for the leader is lost. What it confirmed holds.
+    mutating func takeAsked() -> [UInt64] {
+        defer { rounds.removeAll() }
+        failedRounds += UInt64(rounds.count)
+        return rounds.flatMap(\.tokens)
     }
 
     /// The reads whose entries are applied.
@@ -97,9 +113,17 @@ struct ReadQueue {
         }
         rounds.removeAll { round in
             guard now >= round.deadline else { return false }
+            slowRounds += 1
             tokens += round.tokens
             return true
         }
         return tokens
+    }
+
+    /// The confirmed reads whose entries did not come in time.
+    mutating func takeUnapplied(now: Int64) -> [UInt64] {
+        let late = confirmed.prefix { now >= $0.deadline }
+        defer { confirmed.removeFirst(late.count) }
+        return late.flatMap(\.tokens)
     }
 }

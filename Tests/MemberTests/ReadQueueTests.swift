@@ -11,6 +11,10 @@ import Testing
 /// | `confirm 1 at 5` | the leader says 5 to the context 1 |
 /// | `applied 5` | which reads are ready when 5 is applied |
 /// | `expire 100` | which reads are given up at 100 ms |
+/// | `late 100` | which confirmed reads are given up at 100 ms |
+/// | `lose` | the leader is lost: which reads fail |
+/// | `commit` | the leader has committed its first entry |
+/// | `counts` | how many rounds were slow, and how many failed |
 @Suite struct ReadQueueTests {
     private static let timeout: Int64 = 2_000
 
@@ -30,6 +34,10 @@ import Testing
             case "confirm": queue.confirm(UInt64(numbers[0]), index: UInt64(numbers[1]))
             case "applied": result = "\(queue.takeReady(applied: UInt64(numbers[0])))"
             case "expire": result = "\(queue.takeExpired(now: numbers[0]))"
+            case "late": result = "\(queue.takeUnapplied(now: numbers[0]))"
+            case "lose": result = "\(queue.takeAsked())"
+            case "commit": queue.leaderCommitted()
+            case "counts": result = "\(queue.slowRounds) \(queue.failedRounds)"
             case "empty": result = "\(queue.isEmpty)"
             default: Issue.record("no command: \(line)", sourceLocation: sourceLocation)
             }
@@ -118,6 +126,58 @@ import Testing
             expire 4099: []
             confirm 1 at 4
             applied 4: [3, 4]
+            empty: true
+            """)
+    }
+
+    @Test func readsThatALostLeaderWasAskedAboutFailAtOnce() throws {
+        try check(
+            """
+            add 1
+            ask 0: [1]
+            confirm 1 at 5
+            add 2 3
+            ask 10: [2]
+            add 4
+            lose: [2, 3]
+            counts: 0 1
+            applied 5: [1]
+            ask 20: [3]
+            confirm 2 at 6
+            applied 6: []
+            confirm 3 at 6
+            applied 6: [4]
+            counts: 1 1
+            empty: true
+            """)
+    }
+
+    @Test func aLeaderThatDroppedTheQuestionIsAskedAgainOnceItHasCommitted() throws {
+        try check(
+            """
+            add 1
+            ask 0: [1]
+            commit
+            ask 10: [2]
+            ask 11: []
+            confirm 2 at 4
+            applied 4: [1]
+            """)
+    }
+
+    @Test func confirmedReadsDoNotWaitForEverForTheirEntries() throws {
+        try check(
+            """
+            add 1
+            ask 0: [1]
+            confirm 1 at 5
+            add 2
+            ask 1000: [2]
+            confirm 2 at 4
+            late 1999: []
+            late 2000: [1]
+            applied 4: []
+            applied 5: [2]
             empty: true
             """)
     }

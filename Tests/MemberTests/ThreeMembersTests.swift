@@ -1,4 +1,5 @@
 import Disk
+import EtcdAPI
 import MVCC
 import RaftMessages
 import Testing
@@ -105,5 +106,57 @@ private struct Trio {
             let lease = try member.core.applier.lessor.timeToLive(id: 7, now: member.now, keys: true)
             #expect(lease.keys == [Array("a1".utf8), Array("a4".utf8)])
         }
+    }
+
+    @Test func readsFailAtOnceWhenTheirLeaderIsLost() throws {
+        var trio = try Trio(seed: 11)
+        let first = try trio.elect()
+        trio.cut = [first.core.settings.memberID]
+        first.core.read(1)
+        let follower = try #require(trio.members.first { !$0.core.isLeader })
+        follower.core.read(2)
+        follower.turn()
+        let second = try trio.elect()
+        #expect(follower.failedReads.map(\.token) == [2])
+        #expect(follower.failedReads.map(\.error) == [.leaderChanged])
+        #expect(follower.core.failedReadRounds == 1)
+        // The leader that was cut off finds out by itself, by its quorum check.
+        for _ in 0..<25 where first.failedReads.isEmpty {
+            first.tick()
+            try first.settle()
+        }
+        #expect(first.failedReads.map(\.error) == [.leaderChanged])
+        #expect(first.core.leader == 0)
+        // What is asked while there is no leader waits for one.
+        first.core.read(3)
+        try first.settle()
+        trio.cut = []
+        for _ in 0..<50 where first.readyReads.isEmpty { try trio.tick() }
+        #expect(first.readyReads == [3])
+        #expect(first.core.leader == second.core.leader)
+    }
+
+    @Test func aTimeoutTellsWhetherTheLeaderOrTheConnectionWasLost() throws {
+        let trio = try Trio(seed: 5)
+        let leader = try trio.elect()
+        let follower = try #require(trio.members.first { !$0.core.isLeader })
+        let others = trio.members.map(\.core.settings.memberID).filter { $0 != leader.core.settings.memberID }
+        let elected = try #require(leader.core.electedAt)
+        let election = leader.core.settings.electionMilliseconds
+        let cases: [(start: Int64, connected: Set<UInt64>, at: SimulatedMember, EtcdError)] = [
+            (elected - 1, [], leader, .timeoutDueToLeaderFailure),
+            (elected - 2 * election, Set(others), leader, .timeout),
+            (elected, [others[0]], leader, .timeout),
+            (elected, [], leader, .timeoutDueToConnectionLost),
+            (elected, [leader.core.settings.memberID], follower, .timeout),
+            (elected, Set(others), follower, .timeoutDueToConnectionLost),
+        ]
+        for (start, connected, member, expected) in cases {
+            member.core.peerActiveSince = { connected.contains($0) ? .min : nil }
+            #expect(member.core.timeoutError(ofRequestFrom: start) == expected)
+        }
+        leader.core.peerActiveSince = { _ in elected + 5 }
+        #expect(leader.core.timeoutError(ofRequestFrom: elected + 5) == .timeoutDueToConnectionLost)
+        #expect(leader.core.timeoutError(ofRequestFrom: elected + 6) == .timeout)
     }
 }
