@@ -133,6 +133,9 @@ public final class EtcdMember: @unchecked Sendable {
             hashers: hashers,
             watch: watch, configuration: configuration)
         methods.merge(services.methods) { first, _ in first }
+        let leaders = LeaderRequirement(
+            status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
+        methods = methods.mapValues { leaders.guarding($0) }
         var server = Server.Configuration()
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         clients = Server(
@@ -140,7 +143,8 @@ public final class EtcdMember: @unchecked Sendable {
             readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         peers = Server(group: group, methods: [:], http: { http.answerPeer($0) })
         parts = MemberThread.Parts(
-            core: opened.core, log: log, backend: backend, watch: watch, status: status, metrics: metrics,
+            core: opened.core, log: log, backend: backend, watch: watch, status: status, leaders: leaders,
+            metrics: metrics,
             settings: MemberThread.Settings(
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
                 batchMilliseconds: Int64(configuration.backendBatchMilliseconds),

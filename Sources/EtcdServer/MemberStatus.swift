@@ -16,6 +16,10 @@ final class MemberStatus: Sendable {
     /// Bytes of the log entries that clients wait for.
     let pendingBytes = Atomic<Int>(0)
     let failedProposals = Atomic<UInt64>(0)
+    let slowReadRounds = Atomic<UInt64>(0)
+    let failedReadRounds = Atomic<UInt64>(0)
+    let lateHeartbeats = Atomic<UInt64>(0)
+    let expiredLeases = Atomic<UInt64>(0)
     /// Whether any alarm is raised that makes the member unhealthy.
     let hasAlarm = Atomic<Bool>(false)
     /// Whether one of them says that a member's data is corrupt.

@@ -34,6 +34,7 @@ final class MemberThread: @unchecked Sendable {
         var backend: BackendThread
         var watch: WatchThread
         var status: MemberStatus
+        var leaders: LeaderRequirement
         var metrics: Metrics
         var settings: Settings
         var snapshotIndex: UInt64
@@ -224,13 +225,15 @@ final class MemberThread: @unchecked Sendable {
 
     private func runTimers(now: Int64) {
         if now >= timers.tick {
+            noteLateHeartbeat(now: now)
             timers.tick = now + running.settings.heartbeatMilliseconds
             core.tick()
             everyTick(now: now)
         }
         if now >= timers.lease {
             timers.lease = now + Self.leaseInterval
-            core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+            let expired = core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+            running.status.expiredLeases.add(UInt64(expired), ordering: .relaxed)
         }
         if now >= timers.purge {
             timers.purge = now + Self.purgeInterval
@@ -244,12 +247,27 @@ final class MemberThread: @unchecked Sendable {
         }
     }
 
+    /// A leader whose heartbeats come late may lose its followers: its disk or its processor is overloaded.
+    private func noteLateHeartbeat(now: Int64) {
+        let interval = running.settings.heartbeatMilliseconds
+        guard core.isLeader, now - timers.tick > interval, core.confState.voters.count > 1 else { return }
+        running.status.lateHeartbeats.add(1, ordering: .relaxed)
+        logger.warning(
+            "leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk",
+            metadata: [
+                "heartbeat-interval": .string("\(interval)ms"), "expected-duration": .string("\(2 * interval)ms"),
+                "exceeded-duration": .string("\(now - timers.tick - interval)ms"),
+            ])
+    }
+
     private func everyTick(now: Int64) {
         for (id, waiter) in waiters where now >= waiter.deadline {
             waiters[id] = nil
             running.status.failedProposals.add(1, ordering: .relaxed)
-            answer(waiter, .failure(.timeout))
+            let start = waiter.deadline - core.settings.requestTimeout
+            answer(waiter, .failure(core.timeoutError(ofRequestFrom: start)))
         }
+        running.leaders.note(hasLeader: core.leader != 0, now: now)
         guard core.leader != 0 else { return }
         var compactor = running.settings.autoCompactor
         if let revision = compactor.due(
@@ -361,6 +379,8 @@ final class MemberThread: @unchecked Sendable {
         status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
         status.committedIndex.store(core.committedIndex, ordering: .relaxed)
         status.pendingProposals.store(waiters.count, ordering: .relaxed)
+        status.slowReadRounds.store(core.slowReadRounds, ordering: .relaxed)
+        status.failedReadRounds.store(core.failedReadRounds, ordering: .relaxed)
         status.hasAlarm.store(core.applier.isOutOfSpace || core.applier.isCorrupt, ordering: .relaxed)
         status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
         running.metrics.keys.store(core.applier.store.keyCount, ordering: .relaxed)

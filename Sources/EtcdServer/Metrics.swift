@@ -91,6 +91,20 @@ final class Metrics: Sendable {
         gauge(
             "etcd_server_proposals_failed_total", "The total number of failed proposals seen.",
             status.failedProposals.load(ordering: .relaxed), kind: "counter")
+        gauge(
+            "etcd_server_slow_read_indexes_total",
+            "The total number of pending read indexes not in sync with leader's or timed out read index requests.",
+            status.slowReadRounds.load(ordering: .relaxed), kind: "counter")
+        gauge(
+            "etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen.",
+            status.failedReadRounds.load(ordering: .relaxed), kind: "counter")
+        gauge(
+            "etcd_server_heartbeat_send_failures_total",
+            "The total number of leader heartbeat send failures (likely overloaded from slow disk).",
+            status.lateHeartbeats.load(ordering: .relaxed), kind: "counter")
+        gauge(
+            "etcd_debugging_server_lease_expired_total", "The total number of expired leases.",
+            status.expiredLeases.load(ordering: .relaxed), kind: "counter")
         gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.", quota)
         text +=
             "# HELP etcd_server_id Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.\n"

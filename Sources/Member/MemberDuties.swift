@@ -16,9 +16,10 @@ extension MemberCore {
             [(id, Applier.publishRequest(id: id, memberID: settings.memberID, attributes: attributes))], now: now)
     }
 
-    /// Proposes the revocation of the leases that have run out, at most `limit` of them.
-    public func revokeExpiredLeases(limit: Int, now: Int64) {
-        guard isLeader else { return }
+    /// Proposes the revocation of the leases that have run out, at most `limit` of them, and returns how many.
+    @discardableResult
+    public func revokeExpiredLeases(limit: Int, now: Int64) -> Int {
+        guard isLeader else { return 0 }
         var requests: [(id: UInt64, data: [UInt8])] = []
         for lease in applier.lessor.expired(now: now, limit: limit) {
             var writer = WireWriter()
@@ -26,6 +27,7 @@ extension MemberCore {
             requests.append(entry(.leaseRevoke, writer.bytes))
         }
         propose(requests, now: now)
+        return requests.count
     }
 
     /// Proposes a compaction at `revision`.
