@@ -1,10 +1,11 @@
 # make run     builds the server and starts a member on 127.0.0.1:2379 with its data in ./default.etcd
+# make cluster starts three members, see Scripts/cluster
 # make test    all that CI does
 # make bench   genuine etcd and ours under the same load
-# More flags for the member, as in: make run FLAGS="--data-dir /tmp/data"
+# More flags for the member or the members, as in: make run FLAGS="--data-dir /tmp/data"
 FLAGS ?=
 
-.PHONY: build run test bench lint format clean
+.PHONY: build run cluster test bench lint format clean
 
 build:
 	@Scripts/setup run
@@ -13,6 +14,10 @@ build:
 
 run: build
 	@exec .build/release/etcd $(FLAGS)
+
+cluster: build
+	@Scripts/setup cluster
+	@exec Scripts/cluster $(FLAGS)
 
 test:
 	@Scripts/test

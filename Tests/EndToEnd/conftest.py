@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import settings  # noqa: E402
+from harness.cluster import Cluster  # noqa: E402
 from harness.member import Member  # noqa: E402
 from harness.pair import Pair  # noqa: E402
 
@@ -78,3 +79,18 @@ def member_with(directory: Path):
     yield make
     for member in members:
         member.close()
+
+
+@pytest.fixture
+def cluster_with(directory: Path):
+    """Makes started clusters of members of given kinds."""
+    clusters: list[Cluster] = []
+
+    def make(*kinds: str, **options) -> Cluster:
+        cluster = Cluster(directory / f"cluster-{len(clusters)}", kinds, **options)
+        clusters.append(cluster)
+        return cluster.start()
+
+    yield make
+    for cluster in clusters:
+        cluster.close()

@@ -83,6 +83,9 @@ class Client:
             ("grpc.max_send_message_length", -1),
             ("grpc.enable_retries", 0),
             ("grpc.enable_http_proxy", 0),
+            # A member that was restarted is found again at once.
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 200),
             # Each client its own connection, even to one address.
             ("grpc.use_local_subchannel_pool", 1),
         ])
