@@ -17,6 +17,9 @@ public struct MemberConfiguration: Sendable {
     public var snapshotCount: UInt64
     public var heartbeatMilliseconds: Int
     public var electionMilliseconds: Int
+    /// Whether the first election comes earlier than an election timeout when the peers are connected.
+    public var advancesFirstElection: Bool
+    public var preVote: Bool
     /// The largest backend file in bytes; a negative number means no limit.
     public var quotaBackendBytes: Int64
     public var maxTxnOperations: Int
@@ -92,6 +95,8 @@ public struct MemberConfiguration: Sendable {
         snapshotCount = try flags.number("snapshot-count")
         heartbeatMilliseconds = try flags.number("heartbeat-interval")
         electionMilliseconds = try flags.number("election-timeout")
+        advancesFirstElection = try flags.isOn("initial-election-tick-advance")
+        preVote = try flags.isOn("pre-vote")
         try Self.checkTimers(heartbeat: heartbeatMilliseconds, election: electionMilliseconds)
         let quota: Int64 = try flags.number("quota-backend-bytes")
         quotaBackendBytes = quota == 0 ? Self.defaultQuotaBytes : quota

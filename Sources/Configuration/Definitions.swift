@@ -10,6 +10,10 @@ extension MemberConfiguration {
         .init("snapshot-count", "10000", "Applied entries after which a snapshot is written."),
         .init("heartbeat-interval", "100", "Milliseconds between heartbeats of the leader."),
         .init("election-timeout", "1000", "Milliseconds without a leader after which an election starts."),
+        .init(
+            "initial-election-tick-advance", "true", isSwitch: true,
+            "Whether a starting member shortens its first wait for a leader once its peers are connected."),
+        .init("pre-vote", "true", isSwitch: true, "Whether an election is preceded by a trial vote."),
         .init("listen-peer-urls", peerURL, "URLs to listen on for other members."),
         .init("listen-client-urls", clientURL, "URLs to listen on for clients."),
         .init("quota-backend-bytes", "0", "Size of the backend file at which writes are refused; 0 is 2 GiB."),

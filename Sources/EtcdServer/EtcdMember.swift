@@ -9,6 +9,7 @@ import Member
 import Membership
 import NIOCore
 import NIOPosix
+import PeerTransport
 import Synchronization
 import Watch
 import WriteAheadLog
@@ -36,7 +37,7 @@ public final class EtcdMember: @unchecked Sendable {
     private var threads: [ServiceThread] = []
     private var memberThread: ServiceThread?
     private let clients: Server
-    private let peers: Server
+    private let peers: PeerTransport
     private let store: Store
 
     /// Starts a member, and returns when it serves clients.
@@ -141,9 +142,21 @@ public final class EtcdMember: @unchecked Sendable {
         clients = Server(
             group: group, configuration: server, methods: methods, observer: Self.observer(metrics, logger),
             readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
-        peers = Server(group: group, methods: [:], http: { http.answerPeer($0) })
+        let peerService = PeerService(member: member)
+        peers = PeerTransport(
+            group: group,
+            settings: PeerTransport.Settings(
+                memberID: opened.memberID, clusterID: opened.clusterID, serverVersion: EtcdVersion.server,
+                advertisedPeerURLs: configuration.initialAdvertisePeerURLs,
+                electionMilliseconds: Int64(configuration.electionMilliseconds), snapshots: opened.snapshots,
+                logger: logger),
+            events: PeerEvents(
+                received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
+                snapshotReported: { member.send(.snapshotReported(to: $0, succeeded: $1)) },
+                removed: { member.send(.removedByPeers) }, request: { peerService.answer($0) }))
         parts = MemberThread.Parts(
-            core: opened.core, log: log, backend: backend, watch: watch, status: status, leaders: leaders,
+            core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
+            leaders: leaders,
             metrics: metrics,
             settings: MemberThread.Settings(
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
@@ -151,6 +164,7 @@ public final class EtcdMember: @unchecked Sendable {
                 batchLimit: configuration.backendBatchLimit, snapshotCount: configuration.snapshotCount,
                 autoCompactor: AutoCompactor(configuration.autoCompaction),
                 published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
+                advancesFirstElection: configuration.advancesFirstElection,
                 logger: logger),
             snapshotIndex: opened.snapshotIndex)
     }
@@ -186,7 +200,7 @@ public final class EtcdMember: @unchecked Sendable {
     /// Stops serving, finishes what is under way, and closes the files.
     public func stop() async {
         try? await clients.shutdown(limit: Self.shutdownLimit)
-        try? await peers.shutdown()
+        await peers.stop()
         member.send(.stop)
         memberThread?.join()
         watch.send(.stop)

@@ -1,7 +1,6 @@
 import EtcdAPI
 import GRPC
 import MVCC
-import Membership
 import NIOCore
 
 /// What the member answers over plain HTTP: its version, its health and its metrics.
@@ -31,15 +30,6 @@ final class HTTPService: Sendable {
         case "/version": version(call)
         case "/health": health(call)
         case "/metrics": metrics(call)
-        default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
-        }
-    }
-
-    /// Answers on a peer port.
-    func answerPeer(_ call: HTTPCall) {
-        switch call.request.path {
-        case "/version": version(call)
-        case "/members": members(call)
         default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
         }
     }
@@ -96,17 +86,5 @@ final class HTTPService: Sendable {
             HTTPResponse(
                 status: 200, headers: [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
                 body: Array(text.utf8)))
-    }
-
-    private func members(_ call: HTTPCall) {
-        if refuseAllBut(["GET", "HEAD"], call) { return }
-        member.perform { member in
-            let cluster = member.core.applier.cluster
-            let body = MemberJSON.encode(cluster.sortedMembers) + Array("\n".utf8)
-            let headers = [
-                ("content-type", "application/json"), ("x-etcd-cluster-id", Identity.text(cluster.id)),
-            ]
-            call.eventLoop.execute { call.respond(HTTPResponse(status: 200, headers: headers, body: body)) }
-        }
     }
 }

@@ -7,6 +7,7 @@ import Logging
 import MVCC
 import Member
 import Membership
+import PeerTransport
 import RaftMessages
 import WriteAheadLog
 
@@ -22,6 +23,13 @@ final class MemberThread: @unchecked Sendable {
         case appended([Message])
         case committed(CommitJob, Snapshot?)
         case snapshotSaved(Snapshot)
+        /// Raft's messages from other members.
+        case messages([Message])
+        /// A message to this member was lost.
+        case unreachable(UInt64)
+        case snapshotReported(to: UInt64, succeeded: Bool)
+        /// Another member says that this one was removed from the cluster.
+        case removedByPeers
         /// Something rare that needs the core.
         case perform(@Sendable (MemberThread) -> Void)
         case stop
@@ -33,6 +41,7 @@ final class MemberThread: @unchecked Sendable {
         var log: LogThread
         var backend: BackendThread
         var watch: WatchThread
+        var peers: PeerTransport
         var status: MemberStatus
         var leaders: LeaderRequirement
         var metrics: Metrics
@@ -47,6 +56,7 @@ final class MemberThread: @unchecked Sendable {
         var snapshotCount: UInt64
         var autoCompactor: AutoCompactor
         var published: PublishedAttributes
+        var advancesFirstElection: Bool
         var logger: Logger
     }
 
@@ -67,6 +77,8 @@ final class MemberThread: @unchecked Sendable {
     private static let leaseInterval: Int64 = 500
     /// Old files are removed this often, in milliseconds.
     private static let purgeInterval: Int64 = 30_000
+    /// How long after the start the first election may be brought forward, in milliseconds; etcd's time for a connection.
+    private static let firstElectionWait: Int64 = 5_000
     /// The least time between two steps of a compaction, so that requests go in between.
     private static let compactionPause: Int64 = 1
 
@@ -88,6 +100,8 @@ final class MemberThread: @unchecked Sendable {
     private var isSnapshotting = false
     private var snapshotIndex: UInt64 = 0
     private var isReady = false
+    private var startedAt: Int64 = 0
+    private var mayAdvanceElection = false
     private var compaction: (target: Int64, startedAt: Int64)?
 
     private struct Timers {
@@ -154,6 +168,9 @@ final class MemberThread: @unchecked Sendable {
         timers = Timers(
             tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now,
             compaction: now)
+        startedAt = now
+        mayAdvanceElection = running.settings.advancesFirstElection
+        connectToMembers()
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
         if core.confState.voters == [core.settings.memberID] { core.campaign() }
@@ -195,6 +212,10 @@ final class MemberThread: @unchecked Sendable {
             core.snapshotSaved(snapshot)
             logger.info(
                 "saved snapshot", metadata: ["snapshot-index": .stringConvertible(snapshot.metadata.index)])
+        case .messages(let messages): for message in messages { core.step(message) }
+        case .unreachable(let peer): core.reportUnreachable(peer)
+        case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
+        case .removedByPeers: break
         case .perform(let body): body(self)
         case .stop: return false
         }
@@ -228,6 +249,7 @@ final class MemberThread: @unchecked Sendable {
             noteLateHeartbeat(now: now)
             timers.tick = now + running.settings.heartbeatMilliseconds
             core.tick()
+            advanceFirstElection(now: now)
             everyTick(now: now)
         }
         if now >= timers.lease {
@@ -258,6 +280,19 @@ final class MemberThread: @unchecked Sendable {
                 "heartbeat-interval": .string("\(interval)ms"), "expected-duration": .string("\(2 * interval)ms"),
                 "exceeded-duration": .string("\(now - timers.tick - interval)ms"),
             ])
+    }
+
+    /// A member that starts among others that are there already need not wait for a whole election timeout.
+    private func advanceFirstElection(now: Int64) {
+        guard mayAdvanceElection else { return }
+        let others = core.confState.voters.filter { $0 != core.settings.memberID }
+        if core.leader != 0 || others.isEmpty || now > startedAt + Self.firstElectionWait {
+            mayAdvanceElection = false
+            return
+        }
+        guard others.allSatisfy({ running.peers.activeSince($0) != nil }) else { return }
+        mayAdvanceElection = false
+        core.advanceFirstElection()
     }
 
     private func everyTick(now: Int64) {
@@ -304,8 +339,11 @@ final class MemberThread: @unchecked Sendable {
     // MARK: What a turn hands out
 
     private func finishTurn(_ output: MemberCore.Output, now: Int64) {
+        // Others first: their disks work while this member's does.
+        if !output.messages.isEmpty { running.peers.send(output.messages) }
         for message in output.appends { running.log.send(.append(message)) }
         logMembership(output.membership)
+        followMembership(output.membership)
         updateStatus(output)
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
@@ -371,6 +409,26 @@ final class MemberThread: @unchecked Sendable {
                 logger.info("removed member", metadata: fields)
             }
         }
+    }
+
+    /// Connects to members that came and leaves those that went.
+    private func followMembership(_ effects: [Cluster.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .added(let member), .updated(let member):
+                if member.id != running.status.memberID { running.peers.setPeer(member.id, urls: member.peerURLs) }
+            case .removed(let id):
+                if id != running.status.memberID { running.peers.removePeer(id) }
+            }
+        }
+    }
+
+    /// Connects to the members that the cluster has now, and to no others.
+    private func connectToMembers() {
+        let cluster = core.applier.cluster
+        running.peers.setRemoved(cluster.removed)
+        running.peers.keepOnlyPeers(Set(cluster.members.keys))
+        followMembership(cluster.sortedMembers.map { .updated($0) })
     }
 
     private func updateStatus(_ output: MemberCore.Output) {

@@ -40,13 +40,16 @@ public final class MemberCore {
     public struct Settings: Sendable {
         public var memberID: UInt64
         public var electionMilliseconds: Int64
+        /// The election timeout in heartbeat intervals.
+        public var electionTicks: Int
         /// How long a request may wait for the cluster: five seconds and two elections, as in etcd.
         public var requestTimeout: Int64 { 5_000 + 2 * electionMilliseconds }
         /// The size of the backend file at which writes are refused; negative for none.
         public var quotaBytes: Int64
 
-        public init(memberID: UInt64, electionMilliseconds: Int64, quotaBytes: Int64) {
+        public init(memberID: UInt64, electionMilliseconds: Int64, electionTicks: Int, quotaBytes: Int64) {
             self.memberID = memberID
+            self.electionTicks = electionTicks
             self.electionMilliseconds = electionMilliseconds
             self.quotaBytes = quotaBytes
         }
@@ -143,6 +146,13 @@ public final class MemberCore {
         raft.tick()
     }
 
+    /// Shortens the wait for a leader to two heartbeat intervals at the least: what a member that has just started does
+    /// when others are there and no leader is (etcd's initial election tick advance).
+    public func advanceFirstElection() {
+        guard leader == 0 else { return }
+        for _ in 0..<max(0, settings.electionTicks - 2) { raft.tick() }
+    }
+
     /// Starts an election now: what the only voter of a cluster need not wait for.
     public func campaign() {
         raft.campaign()
@@ -152,6 +162,16 @@ public final class MemberCore {
     public func step(_ message: Message) {
         // A message that does not fit the state is dropped, as a network may drop it.
         guard (try? raft.step(message)) != nil else { return }
+    }
+
+    /// A message to `peer` was lost.
+    public func reportUnreachable(_ peer: UInt64) {
+        raft.reportUnreachable(peer)
+    }
+
+    /// The snapshot to `peer` arrived, or did not.
+    public func reportSnapshot(to peer: UInt64, succeeded: Bool) {
+        raft.reportSnapshot(peer, succeeded: succeeded)
     }
 
     /// What `message` ordered to append is on disk.

@@ -241,11 +241,13 @@ private struct RestoredLog {
     ) throws(StartError) -> MemberCore {
         let applier = try makeApplier(configuration, backend: backend)
         let storage = MemoryLogStorage()
+        let electionTicks = configuration.electionMilliseconds / configuration.heartbeatMilliseconds
         var raftConfiguration = Raft.Configuration(
-            id: memberID, electionTicks: configuration.electionMilliseconds / configuration.heartbeatMilliseconds,
+            id: memberID, electionTicks: electionTicks,
             randomNumber: surroundings.randomNumber)
         raftConfiguration.applied = snapshot.metadata.index
         raftConfiguration.asynchronousStorageWrites = true
+        raftConfiguration.preVote = configuration.preVote
         raftConfiguration.log = surroundings.raftLog
         let raft = try explaining("cannot restore the Raft state") {
             if !snapshot.isEmpty { try storage.applySnapshot(snapshot) }
@@ -256,7 +258,7 @@ private struct RestoredLog {
         return MemberCore(
             settings: .init(
                 memberID: memberID, electionMilliseconds: Int64(configuration.electionMilliseconds),
-                quotaBytes: configuration.quotaBackendBytes),
+                electionTicks: electionTicks, quotaBytes: configuration.quotaBackendBytes),
             raft: raft, log: storage, applier: applier, appliedIndex: snapshot.metadata.index,
             confState: snapshot.metadata.confState,
             requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds, series: .member))
