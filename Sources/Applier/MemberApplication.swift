@@ -97,7 +97,7 @@ extension Applier {
         do throws(Cluster.Refusal) {
             let effect = try cluster.apply(change)
             switch effect {
-            case .added(let member), .updated(let member): save(member)
+            case .added(let member), .updated(let member), .promoted(let member): save(member)
             case .removed(let id):
                 let key = Array(Identity.text(id).utf8)
                 backend.delete(.members, key)

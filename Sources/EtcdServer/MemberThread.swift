@@ -399,11 +399,15 @@ final class MemberThread: @unchecked Sendable {
             case .added(let member):
                 fields["added-peer-id"] = .string(Identity.text(member.id))
                 fields["added-peer-peer-urls"] = .array(member.peerURLs.map { .string($0) })
+                fields["added-peer-is-learner"] = .stringConvertible(member.isLearner)
                 logger.info("added member", metadata: fields)
             case .updated(let member):
                 fields["updated-remote-peer-id"] = .string(Identity.text(member.id))
                 fields["updated-remote-peer-urls"] = .array(member.peerURLs.map { .string($0) })
                 logger.info("updated member", metadata: fields)
+            case .promoted(let member):
+                fields["promoted-member-id"] = .string(Identity.text(member.id))
+                logger.info("promote member", metadata: fields)
             case .removed(let id):
                 fields["removed-remote-peer-id"] = .string(Identity.text(id))
                 logger.info("removed member", metadata: fields)

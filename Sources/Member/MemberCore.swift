@@ -30,6 +30,12 @@ public final class MemberCore {
         public var commits: [Commit] = []
         /// Changes of the list of members that were applied.
         public var membership: [Cluster.Effect] = []
+        /// What became of changes of the members, by the ids that they were proposed under.
+        public var changes: [MembershipChangeResult] = []
+        /// Handovers of the leadership that ended, and how.
+        public var handovers: [(token: UInt64, error: EtcdError?)] = []
+        /// Set when this member was removed from the cluster, and stops.
+        public var removedSelf = false
         /// Set when this member won or lost the leadership, or follows another leader than before.
         public var leaderChanged = false
         /// Set when a client waits for the backend to be committed.
@@ -46,6 +52,11 @@ public final class MemberCore {
         public var requestTimeout: Int64 { 5_000 + 2 * electionMilliseconds }
         /// The size of the backend file at which writes are refused; negative for none.
         public var quotaBytes: Int64
+
+        /// Whether changes of the members that would put the quorum at risk are refused.
+        public var strictReconfigurationCheck = true
+        /// The learners that the cluster may have; the same on all members.
+        public var maximumLearners = Cluster.defaultMaximumLearners
 
         public init(memberID: UInt64, electionMilliseconds: Int64, electionTicks: Int, quotaBytes: Int64) {
             self.memberID = memberID
@@ -69,7 +80,7 @@ public final class MemberCore {
     public private(set) var appliedIndex: UInt64
     /// Bytes of the entries applied since the last snapshot was made; they are in memory until one is saved.
     public internal(set) var bytesSinceSnapshot = 0
-    public private(set) var confState: ConfState
+    public internal(set) var confState: ConfState
     var requestIDs: RequestIDs
     private var reads: ReadQueue
     private var held: [Held] = []
@@ -82,7 +93,11 @@ public final class MemberCore {
     var electedAt: Int64?
     /// Since when a peer has been connected without a break, in milliseconds as `now`; nil when it is not.
     public var peerActiveSince: (UInt64) -> Int64? = { _ in .min }
-    private var output = Output()
+    var membershipChanges = MembershipChangeQueue()
+    var handovers: [LeadershipHandover] = []
+    /// Set when this member, though it leads, was removed from the cluster.
+    var isRemoved = false
+    var output = Output()
 
     private struct PhysicalCompaction {
         var requestID: UInt64
@@ -144,6 +159,7 @@ public final class MemberCore {
     /// One heartbeat interval has passed.
     public func tick() {
         raft.tick()
+        leaveLeadershipWhenRemoved()
     }
 
     /// Shortens the wait for a leader to two heartbeat intervals at the least: what a member that has just started does
@@ -239,6 +255,7 @@ public final class MemberCore {
         repeat {
             noteLeader(now: now)
             askForReads(now: now)
+            proposeMembershipChange()
             takeReady(now: now)
         } while raft.hasReady
         applier.raftTerm = term
@@ -250,6 +267,8 @@ public final class MemberCore {
         for token in reads.takeExpired(now: now) { output.failedReads.append((token, .timeout)) }
         for token in reads.takeUnapplied(now: now) { output.failedReads.append((token, .timeoutWaitAppliedIndex)) }
         finishPhysicalCompactions()
+        expireMembershipChanges(now: now)
+        finishHandovers(now: now)
         defer { output = Output() }
         return output
     }
@@ -311,6 +330,7 @@ public final class MemberCore {
         guard followed != current else { return }
         followed = current
         if isLeader { electedAt = now }
+        membershipChanges.noteLeaderLost()
         for token in reads.takeAsked() { output.failedReads.append((token, .leaderChanged)) }
     }
 
@@ -363,35 +383,6 @@ public final class MemberCore {
         {
             physicalCompactions[index].stage = .compacted
             output.wantsCommit = true
-        }
-    }
-
-    private func applyConfigurationChange(_ entry: Entry) {
-        var change = (try? ConfigurationChange(decoding: entry.data)) ?? ConfigurationChange()
-        do throws(Cluster.Refusal) {
-            try applier.cluster.validate(change)
-            reconfigure(change.asV2)
-            if case .success(let effect) = applier.applyConfigurationChange(change, entry: entry) {
-                output.membership.append(effect)
-            }
-        } catch {
-            // A refused change still ends Raft's wait for it; a change of no node says so.
-            change.nodeID = 0
-            reconfigure(change.asV2)
-            applier.noteApplied(entry)
-        }
-    }
-
-    private func applyConfigurationChangeV2(_ entry: Entry) {
-        reconfigure((try? ConfigurationChangeV2(decoding: entry.data)) ?? ConfigurationChangeV2())
-        applier.noteApplied(entry)
-    }
-
-    private func reconfigure(_ change: ConfigurationChangeV2) {
-        do throws(ConfigurationChangeError) {
-            confState = try raft.applyConfigurationChange(change)
-        } catch {
-            preconditionFailure("a committed configuration change contradicts the configuration: \(error)")
         }
     }
 }

@@ -26,26 +26,27 @@ public struct Cluster: Equatable, Sendable {
     /// The members in ascending order of their ids.
     public var sortedMembers: [Member] { members.values.sorted { $0.id < $1.id } }
 
-    /// A change that would make no sense, in etcd's words.
-    public enum Refusal: Error, Equatable, Sendable {
-        case idRemoved
-        case idExists
-        case idNotFound
-        case peerURLExists
-        case memberNotLearner
-        /// The change's context is not a member.
-        case malformed(String)
-    }
-
     /// What a change did to the list.
     public enum Effect: Equatable, Sendable {
+        /// A member is there that was not.
         case added(Member)
+        /// A member has other peer URLs.
         case updated(Member)
+        /// A learner became a voter.
+        case promoted(Member)
+        /// A member is gone for good.
         case removed(UInt64)
     }
 
+    /// The learners that a cluster may have unless it is told otherwise.
+    public static let defaultMaximumLearners = 1
+
     /// Checks `change` against the members as they are; a change that fails here has no effect when it is applied.
-    public func validate(_ change: ConfigurationChange) throws(Refusal) {
+    ///
+    /// All members must come to the same result, so `maximumLearners` must be the same on all.
+    public func validate(
+        _ change: ConfigurationChange, maximumLearners: Int = defaultMaximumLearners
+    ) throws(Refusal) {
         if removed.contains(change.nodeID) { throw .idRemoved }
         switch change.type {
         case .addNode, .addLearnerNode:
@@ -57,6 +58,11 @@ public struct Cluster: Equatable, Sendable {
             }
             if members[change.nodeID] != nil { throw .idExists }
             try refuseSharedURLs(context.member, except: nil)
+            if change.type == .addLearnerNode && context.member.isLearner
+                && members.values.count(where: \.isLearner) >= maximumLearners
+            {
+                throw .tooManyLearners
+            }
         case .removeNode:
             if members[change.nodeID] == nil { throw .idNotFound }
         case .updateNode:
@@ -78,7 +84,7 @@ public struct Cluster: Equatable, Sendable {
             if context.promotes, var member = members[change.nodeID] {
                 member.isLearner = false
                 members[member.id] = member
-                return .updated(member)
+                return .promoted(member)
             }
             var member = context.member
             member.id = change.nodeID
@@ -98,6 +104,9 @@ public struct Cluster: Equatable, Sendable {
             let context = try ChangeContext(decoding: change.context)
             guard var member = members[change.nodeID] else { throw .idNotFound }
             member.peerURLs = context.member.peerURLs
+            // etcd takes this over too, and its updates leave it out: then a learner counts as a voter in the list of all
+            // members, though not in Raft's. Ours say what they found; one that was promoted since stays a voter.
+            member.isLearner = member.isLearner && context.member.isLearner
             members[member.id] = member
             return .updated(member)
         }
@@ -131,29 +140,5 @@ struct ChangeContext {
         } catch {
             throw .malformed("the context of a configuration change is not a member: \(error)")
         }
-    }
-}
-
-/// The JSON that etcd's members exchange and store.
-public enum MemberJSON {
-    /// `value` as JSON with keys in a fixed order and plain slashes.
-    public static func encode(_ value: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        // The types that come here have only strings, integers and lists, which always encode.
-        guard let data = try? encoder.encode(value) else {
-            preconditionFailure("a membership value did not encode as JSON")
-        }
-        return [UInt8](data)
-    }
-
-    /// The published attributes in `bytes`, or nil when they are something else.
-    public static func attributes(_ bytes: [UInt8]) -> PublishedAttributes? {
-        try? JSONDecoder().decode(PublishedAttributes.self, from: Data(bytes))
-    }
-
-    /// The member in `bytes`, or nil when they are something else.
-    public static func member(_ bytes: [UInt8]) -> Member? {
-        try? JSONDecoder().decode(Member.self, from: Data(bytes))
     }
 }

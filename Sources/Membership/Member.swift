@@ -24,7 +24,7 @@ public struct Member: Equatable, Sendable {
 }
 
 /// The JSON in which etcd keeps a member: in configuration changes and in the `members` bucket.
-extension Member: Codable {
+extension Member: Decodable {
     private enum CodingKeys: String, CodingKey {
         case id, name, peerURLs, clientURLs, isLearner
     }
@@ -37,26 +37,16 @@ extension Member: Codable {
         clientURLs = try values.decodeIfPresent([String].self, forKey: .clientURLs) ?? []
         isLearner = try values.decodeIfPresent(Bool.self, forKey: .isLearner) ?? false
     }
-
-    /// Empty attributes are left out, as etcd's encoder does.
-    public func encode(to encoder: any Encoder) throws {
-        var values = encoder.container(keyedBy: CodingKeys.self)
-        try values.encode(id, forKey: .id)
-        try values.encode(peerURLs, forKey: .peerURLs)
-        if isLearner { try values.encode(true, forKey: .isLearner) }
-        if !name.isEmpty { try values.encode(name, forKey: .name) }
-        if !clientURLs.isEmpty { try values.encode(clientURLs, forKey: .clientURLs) }
-    }
 }
 
 /// A member's attributes that Raft's configuration carries.
-struct RaftAttributes: Codable, Equatable {
+struct RaftAttributes: Decodable, Equatable {
     var peerURLs: [String]
     var isLearner: Bool?
 }
 
 /// A member's attributes that it publishes itself.
-public struct PublishedAttributes: Codable, Equatable, Sendable {
+public struct PublishedAttributes: Decodable, Equatable, Sendable {
     public var name: String?
     public var clientURLs: [String]?
 

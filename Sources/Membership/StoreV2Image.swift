@@ -156,7 +156,13 @@ public struct StoreV2Image {
         let image = Image(
             Root: .directory("/", ["0": .directory("/0", clusterRoot), "1": keys]),
             WatcherHub: Hub(EventHistory: Self.emptyHistory), CurrentIndex: currentIndex, Stats: [:], CurrentVersion: 2)
-        return MemberJSON.encode(image)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        // It has only strings, integers and lists, which always encode.
+        guard let data = try? encoder.encode(image) else {
+            preconditionFailure("the image of the version-2 store did not encode as JSON")
+        }
+        return [UInt8](data)
     }
 
     /// etcd indexes into the list without looking at its length, so it must be as long as the capacity says.

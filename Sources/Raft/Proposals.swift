@@ -145,3 +145,12 @@ extension ConfigurationChangeV2 {
             + (context.isEmpty ? "" : "context:\"\(String(decoding: context, as: UTF8.self))\" ")
     }
 }
+
+extension RawNode {
+    /// Whether this leader would take a change of the members now: the last one is applied, and no transfer of the
+    /// leadership is under way. One that it does not take becomes an empty entry.
+    public var takesConfigurationChange: Bool {
+        replica.role == .leader && replica.leadership.transferee == 0 && !replica.tracker.configuration.isJoint
+            && replica.leadership.pendingConfigurationIndex <= replica.log.applied
+    }
+}

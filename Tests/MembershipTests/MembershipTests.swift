@@ -78,4 +78,80 @@ import Testing
         #expect(try StoreV2Image(decoding: bytes, clusterID: 9).cluster == cluster)
         #expect(throws: StoreV2Image.Malformed.self) { try StoreV2Image(decoding: [1, 2], clusterID: 9) }
     }
+
+    @Test func learnersAreLimited() throws {
+        var cluster = Cluster(id: 9, members: [first])
+        let learner = Member(id: 2, peerURLs: ["http://b:1"], isLearner: true)
+        let second = Member(id: 3, peerURLs: ["http://c:1"], isLearner: true)
+        try cluster.validate(change(.addLearnerNode, learner))
+        _ = try cluster.apply(change(.addLearnerNode, learner))
+        #expect(throws: Cluster.Refusal.tooManyLearners) { try cluster.validate(change(.addLearnerNode, second)) }
+        try cluster.validate(change(.addLearnerNode, second), maximumLearners: 2)
+        try cluster.validate(change(.addNode, Member(id: 3, peerURLs: ["http://c:1"])))
+    }
+
+    @Test func aLearnerIsPromotedOnce() throws {
+        let learner = Member(id: 2, name: "two", peerURLs: ["http://b:1"], isLearner: true)
+        var cluster = Cluster(id: 9, members: [first, learner])
+        func promotion(_ id: UInt64) -> ConfigurationChange {
+            ConfigurationChange(type: .addNode, nodeID: id, context: MemberJSON.promotion(of: id))
+        }
+        #expect(throws: Cluster.Refusal.idNotFound) { try cluster.validate(promotion(7)) }
+        #expect(throws: Cluster.Refusal.memberNotLearner) { try cluster.validate(promotion(1)) }
+        try cluster.validate(promotion(2))
+        var voter = learner
+        voter.isLearner = false
+        #expect(try cluster.apply(promotion(2)) == .promoted(voter))
+        #expect(throws: Cluster.Refusal.memberNotLearner) { try cluster.validate(promotion(2)) }
+    }
+
+    /// A change of a learner's URLs that names it a voter, as etcd's does, makes it one in the list; one that names a
+    /// voter a learner came too late.
+    @Test func anUpdateChangesTheURLs() throws {
+        let learner = Member(id: 2, name: "two", peerURLs: ["http://b:1"], isLearner: true)
+        var cluster = Cluster(id: 9, members: [first, learner])
+        var moved = learner
+        moved.peerURLs = ["http://b:2"]
+        #expect(try cluster.apply(change(.updateNode, moved)) == .updated(moved))
+        #expect(throws: Cluster.Refusal.peerURLExists) {
+            try cluster.validate(change(.updateNode, Member(id: 2, peerURLs: ["http://a:1"])))
+        }
+        _ = try cluster.apply(change(.updateNode, Member(id: 2, peerURLs: ["http://b:3"])))
+        #expect(cluster.members[2]?.isLearner == false)
+        _ = try cluster.apply(change(.updateNode, moved))
+        #expect(cluster.members[2] == Member(id: 2, name: "two", peerURLs: ["http://b:2"]))
+    }
+}
+
+@Suite struct MemberJSONTests {
+    private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// The bytes that Go's encoder gives for etcd's types.
+    @Test func bytesAreThoseOfGo() {
+        let member = Member(
+            id: 18_446_744_073_709_551_615, name: "a\"<&>\n", peerURLs: ["http://a:1", "http://b:1"],
+            clientURLs: ["http://a:2"], isLearner: true)
+        #expect(
+            text(MemberJSON.encode(member))
+                == #"{"id":18446744073709551615,"peerURLs":["http://a:1","http://b:1"],"isLearner":true,"#
+                + #""name":"a\"\u003c\u0026\u003e\n","clientURLs":["http://a:2"]}"#)
+        #expect(
+            text(MemberJSON.encode([Member(id: 1, peerURLs: ["http://a:1"]), Member(id: 2, peerURLs: [])]))
+                == #"[{"id":1,"peerURLs":["http://a:1"]},{"id":2,"peerURLs":null}]"#)
+        #expect(
+            text(MemberJSON.encode(PublishedAttributes(name: "é", clientURLs: ["u"])))
+                == #"{"name":"é","clientURLs":["u"]}"#)
+        #expect(text(MemberJSON.encode(PublishedAttributes(name: "", clientURLs: []))) == "{}")
+        #expect(text(MemberJSON.promotion(of: 7)) == #"{"id":7,"peerURLs":null,"isPromote":true}"#)
+    }
+
+    @Test func whatIsWrittenIsRead() {
+        let members = [
+            Member(id: .max, name: "\u{1}\u{2028}\\\t", peerURLs: ["x"], clientURLs: ["y", "z"], isLearner: true),
+            Member(id: 0, peerURLs: []),
+        ]
+        #expect(MemberJSON.members(MemberJSON.encode(members)) == members)
+        #expect(MemberJSON.member(MemberJSON.encode(members[0])) == members[0])
+        #expect(MemberJSON.members([1]) == nil)
+    }
 }
