@@ -419,7 +419,7 @@ final class MemberThread: @unchecked Sendable {
     private func followMembership(_ effects: [Cluster.Effect]) {
         for effect in effects {
             switch effect {
-            case .added(let member), .updated(let member):
+            case .added(let member), .updated(let member), .promoted(let member):
                 if member.id != running.status.memberID { running.peers.setPeer(member.id, urls: member.peerURLs) }
             case .removed(let id):
                 if id != running.status.memberID { running.peers.removePeer(id) }

@@ -52,7 +52,6 @@ public final class MemberCore {
         public var requestTimeout: Int64 { 5_000 + 2 * electionMilliseconds }
         /// The size of the backend file at which writes are refused; negative for none.
         public var quotaBytes: Int64
-
         /// Whether changes of the members that would put the quorum at risk are refused.
         public var strictReconfigurationCheck = true
         /// The learners that the cluster may have; the same on all members.
