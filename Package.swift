@@ -73,8 +73,12 @@ let package = Package(
                 "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
             ]),
         library("GRPC", ["CNGHTTP2", "CZlib"] + nio),
+        library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
-            "PeerTransport", ["Backend", "Bolt", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog", log] + nio),
+            "PeerTransport",
+            [
+                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "WriteAheadLog", crypto, log,
+            ] + nio),
         library(
             "EtcdServer",
             [
@@ -95,6 +99,12 @@ let package = Package(
         tests("WriteAheadLogTests", ["Checksum", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog"]),
         tests("RaftTests", ["Raft", "RaftMessages", "RaftTranscript"], resources: [.copy("testdata")]),
         tests("BoltTests", ["Bolt", "Disk"]),
+        tests("PeerProtocolTests", ["PeerProtocol", "RaftMessages", "WireFormat"]),
+        tests(
+            "PeerTransportTests",
+            [
+                "Backend", "Bolt", "Disk", "PeerProtocol", "PeerTransport", "RaftMessages", "WriteAheadLog", log,
+            ] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),
         tests("MVCCTests", ["Backend", "Bolt", "Disk", "MVCC", "WireFormat"]),

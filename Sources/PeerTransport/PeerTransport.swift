@@ -1,14 +1,19 @@
 import Backend
-import Disk
 import Logging
 import NIOCore
+import NIOPosix
+import PeerProtocol
 import RaftMessages
+import Synchronization
 import WriteAheadLog
 
 /// The way between this member and the others: etcd's peer protocol over HTTP on the peer port.
 ///
 /// Everything public may be called on any thread, and nothing waits. What comes from others is told through
-/// ``PeerEvents``, on threads of the transport.
+/// ``PeerEvents``, on the transport's event loop or on threads of its own.
+///
+/// All connections to and from members live on one event loop, so that nothing in here needs a lock. What other threads
+/// ask for goes through one box, in order; the loop is woken once however much is put there before it comes to look.
 public final class PeerTransport: Sendable {
     /// What the transport is, fixed for its life.
     public struct Settings: Sendable {
@@ -41,126 +46,114 @@ public final class PeerTransport: Sendable {
         }
     }
 
-    /// A transport without peers that does not listen yet.
-    public init(group: any EventLoopGroup, settings: Settings, events: PeerEvents) {}
+    private enum Order: Sendable {
+        case send([Message])
+        case perform(@Sendable (TransportCore) -> Void)
+    }
 
-    /// Serves the peer protocol on the listening socket `descriptor`.
-    public func accept(from descriptor: CInt) async throws {}
+    private struct Box {
+        var orders: [Order] = []
+        var isLoopWoken = false
+    }
+
+    private let core: TransportCore
+    private let box = Mutex(Box())
+
+    /// A transport without peers that does not listen yet. It takes one event loop of `group`; one that serves nothing
+    /// else keeps heartbeats from waiting for clients.
+    public init(group: any EventLoopGroup, settings: Settings, events: PeerEvents) {
+        core = TransportCore(loop: group.next(), settings: settings, events: events)
+        core.loop.execute { [core] in core.start() }
+    }
+
+    private func put(_ order: Order) {
+        let wakes = box.withLock { box in
+            box.orders.append(order)
+            defer { box.isLoopWoken = true }
+            return !box.isLoopWoken
+        }
+        if wakes { core.loop.execute { self.drain() } }
+    }
+
+    private func drain() {
+        let orders = box.withLock { box in
+            var taken: [Order] = []
+            swap(&taken, &box.orders)
+            box.isLoopWoken = false
+            return taken
+        }
+        for order in orders {
+            switch order {
+            case .send(let messages): core.send(messages)
+            case .perform(let work): work(core)
+            }
+        }
+        core.flush()
+    }
+
+    /// Serves the peer protocol on the listening socket `descriptor`, which it closes in the end.
+    public func accept(from descriptor: CInt) async throws {
+        let channel = try await core.serverBootstrap().withBoundSocket(descriptor).get()
+        put(.perform { $0.listens(on: channel) })
+    }
 
     /// Adds the peer `id`, or tells its new URLs.
-    public func setPeer(_ id: UInt64, urls: [String]) {}
+    public func setPeer(_ id: UInt64, urls: [String]) {
+        put(.perform { $0.setPeer(id, urls: urls) })
+    }
 
     /// Ends the connections to `id` and refuses it from now on.
-    public func removePeer(_ id: UInt64) {}
+    public func removePeer(_ id: UInt64) {
+        put(
+            .perform {
+                $0.dropPeer(id)
+                $0.removed.insert(id)
+            })
+    }
 
     /// Ends the connections to all peers but `ids`, without refusing them when they come back.
-    public func keepOnlyPeers(_ ids: Set<UInt64>) {}
+    public func keepOnlyPeers(_ ids: Set<UInt64>) {
+        put(.perform { core in for id in core.peers.keys where !ids.contains(id) { core.dropPeer(id) } })
+    }
 
     /// The ids that are refused since they were removed from the cluster.
-    public func setRemoved(_ ids: Set<UInt64>) {}
+    public func setRemoved(_ ids: Set<UInt64>) {
+        put(.perform { $0.removed = ids })
+    }
 
     /// Sends each message to the peer that it is for. What cannot be sent is dropped and reported as unreachable.
-    public func send(_ messages: [Message]) {}
+    public func send(_ messages: [Message]) {
+        if !messages.isEmpty { put(.send(messages)) }
+    }
 
     /// Sends a snapshot message and the database that goes with it; ``PeerEvents/snapshotReported`` tells its fate.
-    public func sendSnapshot(_ message: Message, _ database: BackendSnapshot) {}
+    public func sendSnapshot(_ message: Message, _ database: BackendSnapshot) {
+        put(.perform { $0.sendSnapshot(message, database) })
+    }
 
     /// Since when the peer `id` has been connected without a break, in milliseconds of the monotonic clock; nil when it
     /// is not.
-    public func activeSince(_ id: UInt64) -> Int64? { nil }
+    public func activeSince(_ id: UInt64) -> Int64? { core.board[id]?.activeSince }
 
-    /// Asks a member, at the first of `urls` that answers, within `timeout`.
+    /// What is known of each peer's connections.
+    public var statuses: [UInt64: PeerStatus] { core.board.all }
+
+    /// Asks a member, at the first of `urls` that answers, within `timeout` for each.
     public func request(
         _ request: PeerRequest, urls: [String], timeout: TimeAmount
     ) async throws -> PeerResponse {
-        PeerResponse(status: 503)
+        try await withCheckedThrowingContinuation { continuation in
+            put(
+                .perform { core in
+                    core.request(request, urls: urls[...], timeout: timeout) { continuation.resume(with: $0) }
+                })
+        }
     }
 
     /// Ends all connections.
-    public func stop() async {}
-}
-
-/// What the transport tells its owner. Any thread.
-public struct PeerEvents: Sendable {
-    /// Messages from peers, in the order of each stream.
-    public var received: @Sendable ([Message]) -> Void
-    /// A message to this peer could not be delivered.
-    public var unreachable: @Sendable (UInt64) -> Void
-    /// What became of a snapshot to a peer.
-    public var snapshotReported: @Sendable (_ to: UInt64, _ succeeded: Bool) -> Void
-    /// A peer says that this member was removed from the cluster.
-    public var removed: @Sendable () -> Void
-    /// A request on the peer port that is none of the transport's own.
-    public var request: @Sendable (PeerCall) -> Void
-
-    /// Events that go to these closures.
-    public init(
-        received: @escaping @Sendable ([Message]) -> Void, unreachable: @escaping @Sendable (UInt64) -> Void,
-        snapshotReported: @escaping @Sendable (UInt64, Bool) -> Void, removed: @escaping @Sendable () -> Void,
-        request: @escaping @Sendable (PeerCall) -> Void
-    ) {
-        self.received = received
-        self.unreachable = unreachable
-        self.snapshotReported = snapshotReported
-        self.removed = removed
-        self.request = request
-    }
-}
-
-/// A request of one member to another apart from Raft's traffic.
-public struct PeerRequest: Sendable {
-    public var method: String
-    /// The path with its query.
-    public var target: String
-    /// Names are in lower case.
-    public var headers: [(name: String, value: String)]
-    public var body: [UInt8]
-
-    /// A request for `target`.
-    public init(
-        _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = []
-    ) {
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-    }
-
-    /// The path without the query.
-    public var path: String { String(target.prefix { $0 != "?" }) }
-}
-
-/// The answer to a ``PeerRequest``.
-public struct PeerResponse: Sendable {
-    public var status: Int
-    public var headers: [(name: String, value: String)]
-    public var body: [UInt8]
-
-    /// A response of `status`.
-    public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
-        self.status = status
-        self.headers = headers
-        self.body = body
-    }
-
-    /// A response that says `text`.
-    public init(status: Int, text: String) {
-        self.init(
-            status: status,
-            headers: [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")],
-            body: Array(text.utf8))
-    }
-}
-
-/// A request that waits for its answer.
-public struct PeerCall: Sendable {
-    public var request: PeerRequest
-    /// Answers, once. Any thread.
-    public var respond: @Sendable (PeerResponse) -> Void
-
-    /// A call that `respond` answers.
-    public init(_ request: PeerRequest, respond: @escaping @Sendable (PeerResponse) -> Void) {
-        self.request = request
-        self.respond = respond
+    public func stop() async {
+        await withCheckedContinuation { continuation in
+            put(.perform { core in core.stop().whenComplete { _ in continuation.resume() } })
+        }
     }
 }

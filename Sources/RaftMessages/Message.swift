@@ -77,6 +77,10 @@ extension Message: RaftMessageCoding {
     /// without end.
     private static let deepestResponse = 1
 
+    /// The most entries in one message. Members send 512 KiB of entries at a time, of which the smallest take six bytes;
+    /// a message of empty ones would need twenty times its length in memory.
+    public static let largestEntryCount = 1 << 20
+
     public init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
         try self.init(decoding: bytes, depth: 0)
     }
@@ -96,7 +100,11 @@ extension Message: RaftMessageCoding {
             case 4: term = try reader.varint(tag)
             case 5: logTerm = try reader.varint(tag)
             case 6: index = try reader.varint(tag)
-            case 7: entries.append(try Entry(decoding: try reader.bytes(tag)))
+            case 7:
+                guard entries.count < Message.largestEntryCount else {
+                    throw WireError(.tooMany(field: 7), offset: reader.offset)
+                }
+                entries.append(try Entry(decoding: try reader.bytes(tag)))
             case 8: commit = try reader.varint(tag)
             case 9:
                 let value = try Snapshot(decoding: try reader.bytes(tag))

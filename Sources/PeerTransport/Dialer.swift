@@ -1,0 +1,46 @@
+import Membership
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Connects to members.
+struct Dialer {
+    let loop: any EventLoop
+    let timeout: TimeAmount
+
+    /// Connects to `url` and puts HTTP and then `handler` on the connection.
+    func connect(
+        to url: ServiceURL, handler: some ChannelHandler & Sendable
+    ) -> EventLoopFuture<any Channel> {
+        let bootstrap = ClientBootstrap(group: loop)
+            .connectTimeout(timeout)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            // The selector reports what is left after one read, so asking again at once is a system call for nothing.
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: Self.receiveBuffers)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // TLS goes in front of HTTP here when the scheme asks for it.
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+        switch url.scheme {
+        case .http: return bootstrap.connect(host: url.host, port: url.port)
+        case .unix: return bootstrap.connect(unixDomainSocketPath: url.host)
+        case .https, .unixs:
+            return loop.makeFailedFuture(TransportError.url("TLS is not served: \(url.text)"))
+        }
+    }
+
+    /// Reads of up to 64 KiB, as etcd's.
+    static let receiveBuffers = AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16384, maximum: 65536)
+}
+
+extension HTTPHeaders {
+    /// The headers of a request to `url`.
+    init(to url: ServiceURL) {
+        self.init()
+        add(name: "Host", value: url.scheme == .http || url.scheme == .https ? url.authority : "localhost")
+    }
+}
