@@ -1,9 +1,10 @@
 # make run     builds the server and starts a member on 127.0.0.1:2379 with its data in ./default.etcd
 # make cluster starts three members, see Scripts/cluster
 # make test    all that CI does
-# make bench   genuine etcd and ours under the same load
+# make bench   genuine etcd and ours under the same load; with MEMBERS=3 also three members of each
 # More flags for the member or the members, as in: make run FLAGS="--data-dir /tmp/data"
 FLAGS ?=
+MEMBERS ?= 1
 
 .PHONY: build run cluster test bench lint format clean
 
@@ -27,6 +28,7 @@ bench:
 	Scripts/build-release
 	Benchmarks/grpc
 	Benchmarks/run
+	if [ "$(MEMBERS)" = 3 ]; then Benchmarks/run --members 3; fi
 
 lint:
 	@Scripts/lint

@@ -171,33 +171,57 @@ def percentile(ordered: list[int], fraction: float) -> float:
     return float(ordered[max(0, math.ceil(len(ordered) * fraction) - 1)])
 
 
+@dataclass(frozen=True)
+class Target:
+    """What one h2load asks of one server."""
+
+    server: Server
+    shape: Shape
+    requests: int
+
+
 def run_h2load(server: Server, path: str, body: Path, shape: Shape, requests: int, scratch: Path, grpc: bool = True) -> Sample:
-    times_file = scratch / "h2load-times.tsv"
-    times_file.unlink(missing_ok=True)
+    return run_h2loads([Target(server, shape, requests)], [server], path, body, scratch, grpc)
+
+
+def run_h2loads(targets: list[Target], servers: list[Server], path: str, body: Path, scratch: Path, grpc: bool = True) -> Sample:
+    """Loads all targets at once; CPU and memory are those of `servers` together. The rate is that of all requests until
+    the last one is answered."""
     headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"] if grpc else []
-    before = server.cpu_seconds()
-    done = subprocess.run(
-        ["h2load", "-t", "1", "-n", str(requests), "-c", str(shape.connections), "-m", str(shape.streams), "-d", str(body),
-         *headers, f"--log-file={times_file}", f"http://127.0.0.1:{server.port}{path}"],
-        capture_output=True, text=True, check=False,
-    )
-    cpu = server.cpu_seconds() - before
-    resident = server.resident_megabytes()
-    output = done.stdout
+    before = sum(server.cpu_seconds() for server in servers)
+    running = []
+    for number, target in enumerate(targets):
+        times_file = scratch / f"h2load-times-{number}.tsv"
+        times_file.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            ["h2load", "-t", "1", "-n", str(target.requests), "-c", str(target.shape.connections), "-m", str(target.shape.streams),
+             "-d", str(body), *headers, f"--log-file={times_file}", f"http://127.0.0.1:{target.server.port}{path}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        running.append((target, process, times_file))
+    outputs = [process.communicate()[0] for _, process, _ in running]
+    cpu = sum(server.cpu_seconds() for server in servers) - before
+    resident = sum(server.resident_megabytes() for server in servers)
+    times: list[int] = []
+    longest, data = 0.0, 0
+    for (target, process, times_file), output in zip(running, outputs):
 
-    def found(pattern: str) -> re.Match:
-        match = re.search(pattern, output)
-        if done.returncode != 0 or match is None:
-            sys.exit(f"h2load against {server.name} failed:\n{output}{done.stderr}")
-        return match
+        def found(pattern: str) -> re.Match:
+            match = re.search(pattern, output)
+            if process.returncode != 0 or match is None:
+                sys.exit(f"h2load against {target.server.name} failed:\n{output}")
+            return match
 
-    rate = float(found(r"finished in [^,]+, ([0-9.]+) req/s").group(1))
-    succeeded = int(found(r"(\d+) succeeded").group(1))
-    if succeeded != requests:
-        sys.exit(f"{server.name} answered {succeeded} of {requests} requests with success:\n{output}")
-    data = int(found(r"\((\d+)\) data").group(1))
-    times = sorted(int(line.split("\t")[2]) for line in times_file.read_text().splitlines())
-    return Sample(rate, percentile(times, 0.5), percentile(times, 0.99), cpu, cpu / requests * 1e6, resident, data / requests)
+        succeeded = int(found(r"(\d+) succeeded").group(1))
+        if succeeded != target.requests:
+            sys.exit(f"{target.server.name} answered {succeeded} of {target.requests} requests with success:\n{output}")
+        longest = max(longest, target.requests / float(found(r"finished in [^,]+, ([0-9.]+) req/s").group(1)))
+        data += int(found(r"\((\d+)\) data").group(1))
+        times += [int(line.split("\t")[2]) for line in times_file.read_text().splitlines()]
+    times.sort()
+    requests = sum(target.requests for target in targets)
+    return Sample(requests / longest, percentile(times, 0.5), percentile(times, 0.99), cpu, cpu / requests * 1e6, resident,
+                  data / requests)
 
 
 def grpc_status(server: Server, path: str, body: Path) -> str:
@@ -251,6 +275,20 @@ def table(rows: list[list[str]]) -> str:
         if number == 0:
             lines.append("  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+HEADINGS = ["operation", "shape", "etcd/s", "ours/s", "ratio", "p50 etcd", "p50 ours", "ratio", "p99 etcd", "p99 ours", "ratio",
+            "cpu etcd", "cpu ours", "ratio", "RSS etcd", "RSS ours", "ratio", "target"]
+
+
+def cells(comparison: Comparison, ours: str, base: str) -> list[str]:
+    """A comparison's line under HEADINGS, without its last cell."""
+    found = [comparison.operation, comparison.shape]
+    for value, form in (("rate", "{:.0f}"), ("p50", None), ("p99", None), ("cpu_per_request", "{:.0f}"), ("resident_megabytes", "{:.0f}")):
+        numbers = [comparison.median(name, value) for name in (base, ours)]
+        found += [milliseconds(number) if form is None else form.format(number) for number in numbers]
+        found.append(f"{comparison.ratio(ours, base, value):.2f}")
+    return found
 
 
 def milliseconds(microseconds: float) -> str:
