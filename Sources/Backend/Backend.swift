@@ -67,6 +67,22 @@ public final class Backend {
         term = try storedNumber(MetaKey.term)
     }
 
+    /// The consistent index in the database file at `path`, which is only read; 0 when it has none.
+    public static func consistentIndex(in path: String, on disk: any Disk) throws(BackendError) -> UInt64 {
+        do throws(BoltError) {
+            let database = try Database(disk: disk, path: path, options: DatabaseOptions(readOnly: true))
+            defer { database.close() }
+            let transaction = try database.beginRead()
+            defer { transaction.close() }
+            guard let bytes = try transaction.bucket(BackendBucket.meta.name)?.get(MetaKey.consistentIndex),
+                bytes.count == 8
+            else { return 0 }
+            return bytes.reduce(0) { $0 << 8 | UInt64($1) }
+        } catch {
+            throw .bolt(error)
+        }
+    }
+
     private static func createBuckets(_ database: Database) throws(BoltError) {
         let reader = try database.beginRead()
         let present = Set(try reader.bucketNames())
@@ -186,6 +202,9 @@ public final class Backend {
     }
 
     // MARK: Committing
+
+    /// Whether the file holds all that was written here.
+    public var hasCommittedAll: Bool { frozen == nil && active.isEmpty }
 
     /// Whether a job is out that ``finishCommit(_:)`` has not taken back.
     public var isCommitting: Bool { frozen != nil }

@@ -15,6 +15,12 @@ public struct MemberConfiguration: Sendable {
     public var initialClusterState: ClusterState
     /// Applied entries between two snapshots.
     public var snapshotCount: UInt64
+    /// Entries kept in memory behind a snapshot for members that are a little late.
+    public var snapshotCatchUpEntries: UInt64
+    /// Snapshot files, and databases sent by leaders, that are kept; 0 keeps all.
+    public var maxSnapshots: Int
+    /// Segments of the write-ahead log that are kept; 0 keeps all.
+    public var maxWALs: Int
     public var heartbeatMilliseconds: Int
     public var electionMilliseconds: Int
     /// Whether the first election comes earlier than an election timeout when the peers are connected.
@@ -93,6 +99,13 @@ public struct MemberConfiguration: Sendable {
         initialClusterState = state
         initialCluster = try Self.cluster(flags, name: name, advertised: initialAdvertisePeerURLs)
         snapshotCount = try flags.number("snapshot-count")
+        snapshotCatchUpEntries = try flags.number(
+            flags.given.contains("snapshot-catchup-entries")
+                ? "snapshot-catchup-entries" : "experimental-snapshot-catchup-entries")
+        maxSnapshots = try flags.number("max-snapshots")
+        guard maxSnapshots >= 0 else { throw flags.invalid("max-snapshots", "is below zero") }
+        maxWALs = try flags.number("max-wals")
+        guard maxWALs >= 0 else { throw flags.invalid("max-wals", "is below zero") }
         heartbeatMilliseconds = try flags.number("heartbeat-interval")
         electionMilliseconds = try flags.number("election-timeout")
         advancesFirstElection = try flags.isOn("initial-election-tick-advance")

@@ -8,6 +8,12 @@ extension MemberConfiguration {
         .init("data-dir", "", "Path to the data directory; ${name}.etcd when empty."),
         .init("wal-dir", "", "Path to a separate directory for the write-ahead log."),
         .init("snapshot-count", "10000", "Applied entries after which a snapshot is written."),
+        .init(
+            "snapshot-catchup-entries", "5000",
+            "Entries kept in memory behind a snapshot for members that are a little late."),
+        .init("experimental-snapshot-catchup-entries", "5000", "The name of snapshot-catchup-entries up to etcd 3.5."),
+        .init("max-snapshots", "5", "Snapshot files to keep; 0 keeps all."),
+        .init("max-wals", "5", "Segments of the write-ahead log to keep; 0 keeps all."),
         .init("heartbeat-interval", "100", "Milliseconds between heartbeats of the leader."),
         .init("election-timeout", "1000", "Milliseconds without a leader after which an election starts."),
         .init(

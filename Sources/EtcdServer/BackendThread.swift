@@ -1,6 +1,8 @@
 import Backend
 import Disk
 import Logging
+import MVCC
+import Member
 import RaftMessages
 import WriteAheadLog
 
@@ -12,6 +14,10 @@ final class BackendThread: Sendable {
         case commit(CommitJob, Snapshot?)
         /// Make the log's next segment in advance, so that no write waits for it.
         case prepareSegment(WriteAheadLog)
+        /// Open the state machine that a leader's snapshot brings.
+        case restore(Snapshot, StateMachineFiles, StorePublisher)
+        /// Remove the databases that came with leaders' snapshots older than this index.
+        case removeSentDatabases(below: UInt64)
         case purge
         case stop
     }
@@ -22,19 +28,30 @@ final class BackendThread: Sendable {
     private let walDirectory: String
     private let logger: Logger
     private let metrics: Metrics
+    private let kept: Kept
     private let committed: @Sendable (CommitJob, Snapshot?) -> Void
+    private let restored: @Sendable (RestoredState) -> Void
     private let failed: @Sendable (any Error) -> Void
 
+    /// How many old files stay; 0 keeps all.
+    struct Kept: Sendable {
+        var segments: Int
+        var snapshots: Int
+    }
+
     init(
-        disk: any Disk, walDirectory: String, snapshots: SnapshotDirectory, logger: Logger, metrics: Metrics,
-        committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void, failed: @escaping @Sendable (any Error) -> Void
+        disk: any Disk, walDirectory: String, snapshots: SnapshotDirectory, kept: Kept, logger: Logger,
+        metrics: Metrics, committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void,
+        restored: @escaping @Sendable (RestoredState) -> Void, failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.disk = disk
         self.walDirectory = walDirectory
         self.snapshots = snapshots
         self.logger = logger
         self.metrics = metrics
+        self.kept = kept
         self.committed = committed
+        self.restored = restored
         self.failed = failed
     }
 
@@ -59,6 +76,10 @@ final class BackendThread: Sendable {
                         metrics.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
                         if let snapshot { try snapshots.save(snapshot) }
                         committed(job, snapshot)
+                    case .restore(let snapshot, let files, let publisher):
+                        restored(try files.restore(snapshot, publisher: publisher))
+                    case .removeSentDatabases(let index):
+                        removing { try snapshots.removeDatabases(below: index) }
                     case .prepareSegment(let log): try log.prepareNextSegment()
                     case .purge: purge()
                     case .stop: return
@@ -71,13 +92,17 @@ final class BackendThread: Sendable {
         }
     }
 
-    /// Old files that cannot be removed now are tried again next time.
     private func purge() {
+        if kept.segments > 0 {
+            removing { try WriteAheadLog.purge(disk: disk, directory: walDirectory, keeping: kept.segments) }
+        }
+        if kept.snapshots > 0 { removing { try snapshots.purge(keeping: kept.snapshots) } }
+    }
+
+    /// Old files that cannot be removed now are tried again next time.
+    private func removing(_ body: () throws -> [String]) {
         do {
-            for path in try WriteAheadLog.purge(disk: disk, directory: walDirectory) {
-                logger.info("purged", metadata: ["path": .string(path)])
-            }
-            for path in try snapshots.purge() { logger.info("purged", metadata: ["path": .string(path)]) }
+            for path in try body() { logger.info("purged", metadata: ["path": .string(path)]) }
         } catch {
             logger.warning("failed to purge files", metadata: ["error": .string("\(error)")])
         }

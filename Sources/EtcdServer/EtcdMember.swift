@@ -38,7 +38,6 @@ public final class EtcdMember: @unchecked Sendable {
     private var memberThread: ServiceThread?
     private let clients: Server
     private let peers: PeerTransport
-    private let store: Store
 
     /// Starts a member, and returns when it serves clients.
     public static func start(_ configuration: MemberConfiguration, logger: Logger) async throws -> EtcdMember {
@@ -109,17 +108,18 @@ public final class EtcdMember: @unchecked Sendable {
             memberID: opened.memberID, clusterID: opened.clusterID,
             requestIDs: RequestIDs(
                 memberID: opened.memberID, startedAt: Clock.unixMilliseconds, series: .clients))
-        store = opened.core.applier.store
-        let publisher = store.publisher
+        let publisher = opened.core.applier.store.publisher
         let member = MemberThread { ready.signal() }
         self.member = member
         let backend = BackendThread(
-            disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots, logger: logger,
+            disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
+            kept: .init(segments: configuration.maxWALs, snapshots: configuration.maxSnapshots), logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
+            restored: { member.send(.restored($0)) },
             failed: { FatalError.stop(logger, "failed to commit the backend", $0) })
         self.backend = backend
         log = LogThread(
-            metrics: metrics, done: { member.send(.appended($0)) },
+            snapshots: opened.snapshots, metrics: metrics, done: { member.send(.appended($0)) },
             snapshotSaved: { member.send(.snapshotSaved($0)) },
             segmentBegan: { backend.send(.prepareSegment($0)) },
             failed: { FatalError.stop(logger, "failed to write the write-ahead log", $0) })
@@ -165,8 +165,7 @@ public final class EtcdMember: @unchecked Sendable {
                 autoCompactor: AutoCompactor(configuration.autoCompaction),
                 published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
                 advancesFirstElection: configuration.advancesFirstElection,
-                logger: logger),
-            snapshotIndex: opened.snapshotIndex)
+                logger: logger))
     }
 
     /// What the member's thread is started with; nil once it has it.
@@ -207,13 +206,14 @@ public final class EtcdMember: @unchecked Sendable {
         log.send(.stop)
         backend.send(.stop)
         for thread in threads { thread.join() }
+        // Its thread has ended, so the core is this one's now.
+        let database = member.core.applier.backend
         do {
-            // Its thread has ended, so the store is this one's now.
-            try store.backend.commitNow()
+            try database.commitNow()
         } catch {
             logger.warning("the last commit of the backend failed", metadata: ["error": .string("\(error)")])
         }
-        store.backend.close()
+        database.close()
         try? await readers.shutdownGracefully()
         try? await hashers.shutdownGracefully()
         try? await group.shutdownGracefully()

@@ -15,18 +15,21 @@ final class LogThread: Sendable {
     private let done: @Sendable ([Message]) -> Void
     private let snapshotSaved: @Sendable (Snapshot) -> Void
     private let segmentBegan: @Sendable (WriteAheadLog) -> Void
-    private let failed: @Sendable (WALError) -> Void
+    private let snapshots: SnapshotDirectory
+    private let failed: @Sendable (any Error) -> Void
 
     /// - Parameters:
+    ///   - snapshots: where the files of leaders' snapshots go.
     ///   - done: told of appends that are durable, in order.
     ///   - snapshotSaved: told of snapshots that the log has a record of.
     ///   - segmentBegan: told when the log writes to a new segment, so that the one after it can be made.
     ///   - failed: told once when the disk refused; nothing is written after that.
     init(
-        metrics: Metrics, done: @escaping @Sendable ([Message]) -> Void,
+        snapshots: SnapshotDirectory, metrics: Metrics, done: @escaping @Sendable ([Message]) -> Void,
         snapshotSaved: @escaping @Sendable (Snapshot) -> Void,
-        segmentBegan: @escaping @Sendable (WriteAheadLog) -> Void, failed: @escaping @Sendable (WALError) -> Void
+        segmentBegan: @escaping @Sendable (WriteAheadLog) -> Void, failed: @escaping @Sendable (any Error) -> Void
     ) {
+        self.snapshots = snapshots
         self.metrics = metrics
         self.done = done
         self.snapshotSaved = snapshotSaved
@@ -49,7 +52,7 @@ final class LogThread: Sendable {
         var segment = log.tailPath
         while true {
             mailbox.receive(into: &orders, until: nil)
-            do throws(WALError) {
+            do {
                 guard try carryOut(orders, log) else { break }
                 if log.tailPath != segment {
                     segment = log.tailPath
@@ -64,14 +67,20 @@ final class LogThread: Sendable {
         try? log.close()
     }
 
-    private func carryOut(_ orders: [Order], _ log: WriteAheadLog) throws(WALError) -> Bool {
+    private func carryOut(_ orders: [Order], _ log: WriteAheadLog) throws -> Bool {
         var appended: [Message] = []
         var mustSynchronize = false
         var goesOn = true
         var snapshots: [Snapshot] = []
+        var startOfLog: UInt64 = 0
         for order in orders {
             switch order {
             case .append(let message):
+                if let snapshot = message.snapshot, !snapshot.isEmpty {
+                    try save(snapshot, log)
+                    mustSynchronize = true
+                    startOfLog = snapshot.metadata.index
+                }
                 let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
                 if try log.append(message.entries, hardState: state) { mustSynchronize = true }
                 appended.append(message)
@@ -84,6 +93,8 @@ final class LogThread: Sendable {
             try log.synchronize()
             metrics.walSync.observe(nanoseconds: Clock.nanoseconds - start)
         }
+        // Only once the hard state makes the leader's snapshot count are the segments before it dispensable.
+        if startOfLog > 0 { log.releaseLocks(below: startOfLog) }
         if !appended.isEmpty { done(appended) }
         for snapshot in snapshots {
             let place = snapshot.metadata
@@ -92,5 +103,14 @@ final class LogThread: Sendable {
             snapshotSaved(snapshot)
         }
         return goesOn
+    }
+
+    /// Notes a leader's snapshot. The file comes before the log's record, which is good for nothing without it; and the
+    /// record counts only once the hard state behind it says that its index is committed, so a crash in between leaves
+    /// the state of before.
+    private func save(_ snapshot: Snapshot, _ log: WriteAheadLog) throws {
+        try snapshots.save(snapshot)
+        let place = snapshot.metadata
+        try log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
     }
 }

@@ -22,6 +22,7 @@ final class MemberThread: @unchecked Sendable {
         case keepAlives(Gateway, [Gateway.KeepAlive])
         case appended([Message])
         case committed(CommitJob, Snapshot?)
+        case restored(RestoredState)
         case snapshotSaved(Snapshot)
         /// Raft's messages from other members.
         case messages([Message])
@@ -46,7 +47,6 @@ final class MemberThread: @unchecked Sendable {
         var leaders: LeaderRequirement
         var metrics: Metrics
         var settings: Settings
-        var snapshotIndex: UInt64
     }
 
     struct Settings: Sendable {
@@ -98,7 +98,9 @@ final class MemberThread: @unchecked Sendable {
     private var isCommitting = false
     private var wantsCommit = false
     private var isSnapshotting = false
-    private var snapshotIndex: UInt64 = 0
+    /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
+    private var written: [Message] = []
+    private var isRestoring = false
     private var isReady = false
     private var startedAt: Int64 = 0
     private var mayAdvanceElection = false
@@ -130,7 +132,6 @@ final class MemberThread: @unchecked Sendable {
     /// Starts the thread.
     func start(_ parts: sending Parts) -> ServiceThread {
         self.parts = parts
-        snapshotIndex = parts.snapshotIndex
         return ServiceThread("etcd-member") { [self] in run() }
     }
 
@@ -192,7 +193,7 @@ final class MemberThread: @unchecked Sendable {
 
     private func deadline() -> Int64 {
         var next = min(timers.tick, timers.lease, timers.purge)
-        if core.applier.backend.pendingOperations > 0 && !isCommitting { next = min(next, timers.commit) }
+        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring { next = min(next, timers.commit) }
         if core.applier.store.compactionPending { next = min(next, timers.compaction) }
         return next
     }
@@ -205,8 +206,11 @@ final class MemberThread: @unchecked Sendable {
             waitingReads[lastReadToken] = reads
             core.read(lastReadToken)
         case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway, now: now)
-        case .appended(let messages): for message in messages { core.appended(message) }
+        case .appended(let messages):
+            written += messages
+            takeWritten()
         case .committed(let job, let snapshot): finishCommit(job, snapshot)
+        case .restored(let state): finishRestoration(state)
         case .snapshotSaved(let snapshot):
             isSnapshotting = false
             core.snapshotSaved(snapshot)
@@ -341,7 +345,9 @@ final class MemberThread: @unchecked Sendable {
     private func finishTurn(_ output: MemberCore.Output, now: Int64) {
         // Others first: their disks work while this member's does.
         if !output.messages.isEmpty { running.peers.send(output.messages) }
+        sendSnapshots(output.snapshotsToSend)
         for message in output.appends { running.log.send(.append(message)) }
+        if output.restored { followRestoration() }
         logMembership(output.membership)
         followMembership(output.membership)
         updateStatus(output)
@@ -475,32 +481,31 @@ final class MemberThread: @unchecked Sendable {
 
     private func commitIfDue(now: Int64) {
         let backend = core.applier.backend
-        guard !isCommitting else { return }
+        // While the database is exchanged nothing may be written to the one that goes.
+        guard !isCommitting, !isRestoring else { return }
         let due =
             backend.pendingOperations >= running.settings.batchLimit
             || (now >= timers.commit && backend.pendingOperations > 0)
-        let isFull =
-            core.appliedIndex > snapshotIndex + running.settings.snapshotCount
-            || core.bytesSinceSnapshot > MemberCore.snapshotBytes
-        let snapshotDue = !isSnapshotting && isFull
+        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: running.settings.snapshotCount)
         guard due || wantsCommit || snapshotDue else { return }
         timers.commit = now + running.settings.batchMilliseconds
         wantsCommit = false
         afterRunningCommit = afterCommit
         afterCommit = []
+        core.backendCommitBegins()
         guard let job = backend.freezeCommit() else {
+            core.backendCommitted()
             runAfterCommit()
             return
         }
         isCommitting = true
-        core.backendCommitBegins()
         var snapshot: Snapshot?
         if snapshotDue {
             isSnapshotting = true
-            snapshotIndex = core.appliedIndex
             snapshot = core.makeSnapshot()
             logger.info(
-                "triggering snapshot", metadata: ["local-member-applied-index": .stringConvertible(snapshotIndex)])
+                "triggering snapshot",
+                metadata: ["local-member-applied-index": .stringConvertible(core.snapshotIndex)])
         }
         running.backend.send(.commit(job, snapshot))
     }
@@ -513,6 +518,71 @@ final class MemberThread: @unchecked Sendable {
         core.backendCommitted()
         runAfterCommit()
         if let snapshot { running.log.send(.saveSnapshot(snapshot)) }
+        takeWritten()
+    }
+
+    // MARK: Snapshots of a leader
+
+    /// Sends snapshots with the backend's last commit, which is the state that they speak of.
+    private func sendSnapshots(_ messages: [Message]) {
+        for message in messages {
+            do {
+                running.peers.sendSnapshot(message, try core.applier.backend.snapshot())
+            } catch {
+                FatalError.stop(logger, "failed to read the backend", error)
+            }
+        }
+    }
+
+    /// Tells the core what is written. A snapshot is opened by the backend's thread first, after the commit that is under
+    /// way; meanwhile the member goes on, but for what was written behind the snapshot.
+    private func takeWritten() {
+        while let message = written.first, !isRestoring {
+            if let snapshot = message.snapshot, !snapshot.isEmpty {
+                guard !isCommitting else { return }
+                isRestoring = true
+                logger.info(
+                    "applying snapshot",
+                    metadata: [
+                        "current-snapshot-index": .stringConvertible(core.snapshotIndex),
+                        "current-applied-index": .stringConvertible(core.appliedIndex),
+                        "incoming-leader-snapshot-index": .stringConvertible(snapshot.metadata.index),
+                        "incoming-leader-snapshot-term": .stringConvertible(snapshot.metadata.term),
+                    ])
+                running.backend.send(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
+            } else {
+                tellWritten(written.removeFirst())
+            }
+        }
+    }
+
+    private func finishRestoration(_ state: RestoredState) {
+        isRestoring = false
+        tellWritten(written.removeFirst(), restored: state)
+        takeWritten()
+    }
+
+    private func tellWritten(_ message: Message, restored: RestoredState? = nil) {
+        do throws(SnapshotInstallationError) {
+            try core.appended(message, restored: restored)
+        } catch {
+            FatalError.stop(logger, "failed to apply a snapshot", error)
+        }
+    }
+
+    /// The state machine is another one than before.
+    private func followRestoration() {
+        compaction = nil
+        running.peers.setRemoved(core.applier.cluster.removed)
+        running.watch.storeReplaced()
+        running.backend.send(.removeSentDatabases(below: core.snapshotIndex))
+        noteSize()
+        logger.info(
+            "applied snapshot",
+            metadata: [
+                "current-snapshot-index": .stringConvertible(core.snapshotIndex),
+                "current-applied-index": .stringConvertible(core.appliedIndex),
+            ])
     }
 
     private func runAfterCommit() {

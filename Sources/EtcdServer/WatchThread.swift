@@ -63,6 +63,12 @@ final class WatchThread: Sendable {
         mailbox.send(.commits(commits, view, bytes: bytes))
     }
 
+    /// The published view is that of another store than before: the watchers read what they missed from it.
+    func storeReplaced() {
+        missed.store(true, ordering: .sequentiallyConsistent)
+        mailbox.send(.wake)
+    }
+
     func start(_ options: WatchOptions) -> ServiceThread {
         ServiceThread("etcd-watch") { [self] in
             let hub = WatchHub(options: options, currentRevision: publisher.latest().currentRevision)

@@ -24,8 +24,9 @@ public final class Store {
     private(set) var isWriting = false
 
     /// Restores the store from what the backend holds. A compaction that was accepted and not completed is taken up
-    /// again by ``compactionStep(limit:)``.
-    public init(backend: Backend) throws(StoreError) {
+    /// again by ``compactionStep(limit:)``. A store that takes another's place takes over its `publisher`, which shows
+    /// the other one's views until ``publish()`` is called.
+    public init(backend: Backend, publisher: StorePublisher? = nil) throws(StoreError) {
         let restored = try Restoration.run(backend)
         self.backend = backend
         index = restored.index
@@ -36,10 +37,12 @@ public final class Store {
         if restored.finishedCompaction < restored.compactedRevision {
             compaction = CompactionProgress(revision: restored.compactedRevision)
         }
-        publisher = StorePublisher(
-            StoreView(
-                index: restored.index.snapshot(), backend: backend.view(), currentRevision: restored.currentRevision,
-                compactedRevision: restored.compactedRevision))
+        self.publisher =
+            publisher
+            ?? StorePublisher(
+                StoreView(
+                    index: restored.index.snapshot(), backend: backend.view(),
+                    currentRevision: restored.currentRevision, compactedRevision: restored.compactedRevision))
     }
 
     /// The keys that were found attached to leases when the store was restored. The list is handed out once.

@@ -18,6 +18,10 @@ public final class MemberCore {
         public var appends: [Message] = []
         /// For other members; these need not wait for the writes.
         public var messages: [Message] = []
+        /// Snapshots for other members. The backend's last commit is the state that they speak of, so the owner takes
+        /// ``Backend/snapshot()`` to go with them before it begins another commit, and tells the fate of each by
+        /// ``MemberCore/reportSnapshot(to:succeeded:)``.
+        public var snapshotsToSend: [Message] = []
         /// Results of requests, by the ids that they were proposed under.
         public var outcomes: [Applier.Outcome] = []
         /// Requests that are applied and wait for long work, however long it takes.
@@ -38,8 +42,11 @@ public final class MemberCore {
         public var removedSelf = false
         /// Set when this member won or lost the leadership, or follows another leader than before.
         public var leaderChanged = false
-        /// Set when a client waits for the backend to be committed.
+        /// Set when a client or a snapshot for another member waits for the backend to be committed.
         public var wantsCommit = false
+        /// Set when a leader's snapshot has replaced the state machine. The published view shows it; ``membership`` says
+        /// how the list of members differs from the one before.
+        public var restored = false
     }
 
     /// What a member is, fixed for its life.
@@ -56,12 +63,19 @@ public final class MemberCore {
         public var strictReconfigurationCheck = true
         /// The learners that the cluster may have; the same on all members.
         public var maximumLearners = Cluster.defaultMaximumLearners
+        /// Entries kept in memory behind a snapshot, so that a follower which is a little late gets entries and not the
+        /// whole database.
+        public var catchUpEntries: UInt64
 
-        public init(memberID: UInt64, electionMilliseconds: Int64, electionTicks: Int, quotaBytes: Int64) {
+        public init(
+            memberID: UInt64, electionMilliseconds: Int64, electionTicks: Int, quotaBytes: Int64,
+            catchUpEntries: UInt64 = 5_000
+        ) {
             self.memberID = memberID
             self.electionTicks = electionTicks
             self.electionMilliseconds = electionMilliseconds
             self.quotaBytes = quotaBytes
+            self.catchUpEntries = catchUpEntries
         }
     }
 
@@ -72,20 +86,27 @@ public final class MemberCore {
         var deadline: Int64
     }
 
-    public let applier: Applier
+    /// The state machine; another one takes its place when a leader's snapshot is installed.
+    public internal(set) var applier: Applier
     public let settings: Settings
+    /// Opens the state machine that a leader's snapshot brings.
+    public let stateMachine: StateMachineFiles
     let raft: RawNode
     let log: MemoryLogStorage
-    public private(set) var appliedIndex: UInt64
+    public internal(set) var appliedIndex: UInt64
+    /// The index of the newest snapshot that was begun here or installed, or 0.
+    public internal(set) var snapshotIndex: UInt64
     /// Bytes of the entries applied since the last snapshot was made; they are in memory until one is saved.
     public internal(set) var bytesSinceSnapshot = 0
     public internal(set) var confState: ConfState
     var requestIDs: RequestIDs
+    /// Snapshots that Raft has asked to be sent.
+    var transfers = SnapshotTransfers()
     private var reads: ReadQueue
     private var held: [Held] = []
-    private var physicalCompactions: [PhysicalCompaction] = []
+    var physicalCompactions: [PhysicalCompaction] = []
     private var alarmProposedAt: Int64?
-    private var lastAppliedTerm: UInt64 = 0
+    var lastAppliedTerm: UInt64 = 0
     /// The leader that reads are asked of, and its term.
     private var followed: (leader: UInt64, term: UInt64) = (0, 0)
     /// When this member last became the leader.
@@ -98,7 +119,7 @@ public final class MemberCore {
     var isRemoved = false
     var output = Output()
 
-    private struct PhysicalCompaction {
+    struct PhysicalCompaction {
         var requestID: UInt64
         var revision: Int64
         var message: [UInt8]
@@ -111,17 +132,20 @@ public final class MemberCore {
         }
     }
 
-    /// A member whose Raft state is `raft` over `log`, and whose state machine has applied up to `appliedIndex`.
+    /// A member whose Raft state is `raft` over `log`, and whose state machine, in the files of `stateMachine`, has
+    /// applied up to the snapshot at `snapshot`.
     public init(
-        settings: Settings, raft: RawNode, log: MemoryLogStorage, applier: Applier, appliedIndex: UInt64,
-        confState: ConfState, requestIDs: RequestIDs
+        settings: Settings, raft: RawNode, log: MemoryLogStorage, applier: Applier, stateMachine: StateMachineFiles,
+        snapshot: SnapshotMetadata, requestIDs: RequestIDs
     ) {
         self.settings = settings
         self.raft = raft
         self.log = log
         self.applier = applier
-        self.appliedIndex = appliedIndex
-        self.confState = confState
+        self.stateMachine = stateMachine
+        appliedIndex = snapshot.index
+        snapshotIndex = snapshot.index
+        confState = snapshot.confState
         self.requestIDs = requestIDs
         var seeds = requestIDs
         reads = ReadQueue(seed: seeds.next())
@@ -179,18 +203,15 @@ public final class MemberCore {
         guard (try? raft.step(message)) != nil else { return }
     }
 
-    /// A message to `peer` was lost.
-    public func reportUnreachable(_ peer: UInt64) {
-        raft.reportUnreachable(peer)
-    }
-
-    /// The snapshot to `peer` arrived, or did not.
-    public func reportSnapshot(to peer: UInt64, succeeded: Bool) {
-        raft.reportSnapshot(peer, succeeded: succeeded)
-    }
-
     /// What `message` ordered to append is on disk.
-    public func appended(_ message: Message) {
+    ///
+    /// A snapshot in it is installed: the state machine is replaced by the one that the leader sent, and no commit of the
+    /// backend may be under way. `restored` is that state machine when another thread has opened it already
+    /// (``StateMachineFiles/restore(_:publisher:)``). After an error the member must stop.
+    public func appended(
+        _ message: Message, restored: RestoredState? = nil
+    ) throws(SnapshotInstallationError) {
+        if let snapshot = message.snapshot, !snapshot.isEmpty { try install(snapshot, restored) }
         if !message.entries.isEmpty { log.append(message.entries) }
         if message.term != 0 {
             log.setHardState(HardState(term: message.term, vote: message.vote, commit: message.commit))
@@ -203,6 +224,7 @@ public final class MemberCore {
         for index in physicalCompactions.indices where physicalCompactions[index].stage == .compacted {
             physicalCompactions[index].stage = .committing
         }
+        mergeSnapshots()
     }
 
     /// The commit that began last has finished.
@@ -213,6 +235,7 @@ public final class MemberCore {
                 Applier.Outcome(requestID: compaction.requestID, reply: .message(compaction.message)))
             return true
         }
+        handOutSnapshots()
     }
 
     // MARK: What is known
@@ -268,6 +291,7 @@ public final class MemberCore {
         finishPhysicalCompactions()
         expireMembershipChanges(now: now)
         finishHandovers(now: now)
+        prepareSnapshots(now: now)
         defer { output = Output() }
         return output
     }
@@ -318,7 +342,7 @@ public final class MemberCore {
             case LocalThread.apply:
                 for entry in message.entries { apply(entry, now: now) }
                 route(message.responses)
-            default: output.messages.append(message)
+            default: send(message)
             }
         }
     }
@@ -333,10 +357,14 @@ public final class MemberCore {
         for token in reads.takeAsked() { output.failedReads.append((token, .leaderChanged)) }
     }
 
+    private func send(_ message: Message) {
+        if message.type == .snapshot { hold(message) } else { output.messages.append(message) }
+    }
+
     /// Messages that wait for storage go to this member itself or on to others.
     private func route(_ messages: [Message]) {
         for message in messages {
-            if message.to == settings.memberID { step(message) } else { output.messages.append(message) }
+            if message.to == settings.memberID { step(message) } else { send(message) }
         }
     }
 

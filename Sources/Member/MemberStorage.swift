@@ -2,8 +2,6 @@ import Applier
 import Backend
 import Configuration
 import Disk
-import Lease
-import MVCC
 import Membership
 import Raft
 import RaftMessages
@@ -99,7 +97,7 @@ extension OpenedMember {
                         + " join a running cluster")
             }
         }
-        let backend = try explaining("cannot open the database \(paths.database)") {
+        var backend = try explaining("cannot open the database \(paths.database)") {
             try Backend(
                 disk: disk, path: paths.database,
                 waitingForLock: { surroundings.waitingForLock(paths.database) })
@@ -113,15 +111,14 @@ extension OpenedMember {
             try isNew
             ? RestoredLog.create(configuration, paths, disk: disk, options: surroundings.logOptions)
             : RestoredLog.open(paths, disk: disk, options: surroundings.logOptions)
-        if restored.snapshot.metadata.index > backend.consistentIndex {
-            throw StartError(
-                "the database \(paths.database) (consistent index \(backend.consistentIndex)) is older than the snapshot"
-                    + " (index \(restored.snapshot.metadata.index)): it does not belong to this log")
-        }
-        let core = try restored.makeCore(configuration, backend: backend, surroundings)
+        let snapshots = SnapshotDirectory(disk: disk, path: paths.snapshots)
+        let stateMachine = StateMachineFiles(
+            configuration, disk: disk, snapshots: snapshots, database: paths.database, memberID: restored.memberID,
+            clusterID: restored.clusterID)
+        try restored.takeSentDatabase(stateMachine, backend: &backend)
+        let core = try restored.makeCore(configuration, backend: backend, stateMachine, surroundings)
         return OpenedMember(
-            core: core, log: restored.log, backend: backend,
-            snapshots: SnapshotDirectory(disk: disk, path: paths.snapshots), paths: paths,
+            core: core, log: restored.log, backend: backend, snapshots: snapshots, paths: paths,
             memberID: restored.memberID, clusterID: restored.clusterID,
             snapshotIndex: restored.snapshot.metadata.index, isNew: isNew, notes: restored.notes)
     }
@@ -235,11 +232,32 @@ private struct RestoredLog {
         }
     }
 
+    /// Takes up an installation that a crash has interrupted: the log says that the snapshot is this member's state, and
+    /// the database that came with it still lies beside the old one.
+    mutating func takeSentDatabase(_ stateMachine: StateMachineFiles, backend: inout Backend) throws(StartError) {
+        let index = snapshot.metadata.index
+        guard index > backend.consistentIndex else { return }
+        guard stateMachine.hasSentDatabase(index: index) else {
+            throw StartError(
+                "the database \(backend.path) (consistent index \(backend.consistentIndex)) is older than the snapshot"
+                    + " (index \(index)), and the database that came with the snapshot is not there: it does not belong to"
+                    + " this log")
+        }
+        backend.close()
+        backend = try explaining("cannot go on with the snapshot at index \(index)") {
+            try stateMachine.takeSentDatabase(index: index)
+        }
+        notes.append("put the database of the leader's snapshot at index \(index) in place, as an earlier run began to")
+    }
+
     /// The member that goes on from here.
     mutating func makeCore(
-        _ configuration: MemberConfiguration, backend: Backend, _ surroundings: MemberSurroundings
+        _ configuration: MemberConfiguration, backend: Backend, _ stateMachine: StateMachineFiles,
+        _ surroundings: MemberSurroundings
     ) throws(StartError) -> MemberCore {
-        let applier = try makeApplier(configuration, backend: backend)
+        let applier = try explaining("cannot restore the database") {
+            try stateMachine.open(backend, snapshot: snapshot)
+        }
         let storage = MemoryLogStorage()
         let electionTicks = configuration.electionMilliseconds / configuration.heartbeatMilliseconds
         var raftConfiguration = Raft.Configuration(
@@ -258,50 +276,9 @@ private struct RestoredLog {
         return MemberCore(
             settings: .init(
                 memberID: memberID, electionMilliseconds: Int64(configuration.electionMilliseconds),
-                electionTicks: electionTicks, quotaBytes: configuration.quotaBackendBytes),
-            raft: raft, log: storage, applier: applier, appliedIndex: snapshot.metadata.index,
-            confState: snapshot.metadata.confState,
+                electionTicks: electionTicks, quotaBytes: configuration.quotaBackendBytes,
+                catchUpEntries: configuration.snapshotCatchUpEntries),
+            raft: raft, log: storage, applier: applier, stateMachine: stateMachine, snapshot: snapshot.metadata,
             requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds, series: .member))
-    }
-
-    private func makeApplier(
-        _ configuration: MemberConfiguration, backend: Backend
-    ) throws(StartError) -> Applier {
-        try explaining("cannot restore the database") {
-            let image =
-                snapshot.isEmpty
-                ? StoreV2Image() : try StoreV2Image(decoding: snapshot.data, clusterID: clusterID)
-            var leases = LeaseConfiguration()
-            leases.minimumTTL = LeaseConfiguration.minimumTTL(
-                electionTicks: configuration.electionMilliseconds / configuration.heartbeatMilliseconds,
-                heartbeatMilliseconds: configuration.heartbeatMilliseconds)
-            // Leases come before the store, whose keys hang on them.
-            let lessor = Lessor(configuration: leases, storage: BackendLeases(backend))
-            try lessor.restore(try backend.all(.lease))
-            let store = try Store(backend: backend)
-            for (key, lease) in store.takeRestoredLeases() where lessor.contains(lease) {
-                try lessor.attach(id: lease, key: key)
-            }
-            return try Applier(
-                backend: backend, store: store, lessor: lessor,
-                cluster: image.cluster ?? Cluster(id: clusterID), image: image, memberID: memberID)
-        }
-    }
-}
-
-/// The `lease` bucket, as the lessor writes it.
-private final class BackendLeases: LeaseStorage {
-    private let backend: Backend
-
-    init(_ backend: Backend) {
-        self.backend = backend
-    }
-
-    func put(id: Int64, record: [UInt8]) {
-        backend.put(.lease, LeaseRecord.key(of: id), record)
-    }
-
-    func delete(id: Int64) {
-        backend.delete(.lease, LeaseRecord.key(of: id))
     }
 }

@@ -4,10 +4,6 @@ import RaftMessages
 
 /// Snapshots of the log: when one is due, what it says, and what may be forgotten after it.
 extension MemberCore {
-    /// Entries kept in memory behind a snapshot, so that a follower which is a little late gets entries and not the whole
-    /// database (etcd's catch-up entries).
-    private static let catchUpEntries: UInt64 = 5_000
-
     /// Entries since the last snapshot may take this much memory before another is due, however few they are.
     public static let snapshotBytes = 128 << 20
 
@@ -15,13 +11,25 @@ extension MemberCore {
     /// before the snapshot is saved.
     public func makeSnapshot() -> Snapshot {
         bytesSinceSnapshot = 0
+        snapshotIndex = appliedIndex
+        return presentSnapshot()
+    }
+
+    /// Whether enough was applied since the last snapshot, by `count` or by bytes, for another.
+    public func isSnapshotDue(count: UInt64) -> Bool {
+        appliedIndex - snapshotIndex > count || bytesSinceSnapshot > Self.snapshotBytes
+    }
+
+    /// The state at the applied index, as far as the backend does not hold it.
+    func presentSnapshot() -> Snapshot {
         let term = (try? log.term(of: appliedIndex)) ?? self.term
         return Snapshot(
             data: applier.image.encode(applier.cluster),
             metadata: SnapshotMetadata(confState: confState, index: appliedIndex, term: term))
     }
 
-    /// `snapshot` is saved: entries far enough behind it are forgotten.
+    /// `snapshot` is saved: entries far enough behind it are forgotten, but for those that a member which gets a snapshot
+    /// will need next.
     public func snapshotSaved(_ snapshot: Snapshot) {
         do {
             _ = try log.createSnapshot(
@@ -33,8 +41,10 @@ extension MemberCore {
         let index = snapshot.metadata.index
         // Nobody catches up with the only member.
         let isAlone = confState.voters == [settings.memberID] && confState.learners.isEmpty
-        let kept = isAlone ? 0 : Self.catchUpEntries
-        guard index > kept, index - kept >= log.firstIndex else { return }
-        guard (try? log.compact(to: index - kept)) != nil else { return }
+        let kept = isAlone ? 0 : settings.catchUpEntries
+        guard index > kept else { return }
+        let last = min(index - kept, transfers.neededFrom)
+        guard last >= log.firstIndex else { return }
+        guard (try? log.compact(to: last)) != nil else { return }
     }
 }

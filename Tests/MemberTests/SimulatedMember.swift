@@ -134,7 +134,7 @@ final class SimulatedMember {
         mustSynchronize = false
         let durable = written
         written = []
-        for message in durable { core.appended(message) }
+        for message in durable { try core.appended(message) }
     }
 
     // MARK: The backend
