@@ -26,6 +26,10 @@ public struct MemberConfiguration: Sendable {
     /// Whether the first election comes earlier than an election timeout when the peers are connected.
     public var advancesFirstElection: Bool
     public var preVote: Bool
+    /// Whether changes of the members that would put the quorum at risk are refused.
+    public var strictReconfigurationCheck: Bool
+    /// The learners that the cluster may have; the same on all members.
+    public var maximumLearners: Int
     /// The largest backend file in bytes; a negative number means no limit.
     public var quotaBackendBytes: Int64
     public var maxTxnOperations: Int
@@ -110,6 +114,9 @@ public struct MemberConfiguration: Sendable {
         electionMilliseconds = try flags.number("election-timeout")
         advancesFirstElection = try flags.isOn("initial-election-tick-advance")
         preVote = try flags.isOn("pre-vote")
+        strictReconfigurationCheck = try flags.isOn("strict-reconfig-check")
+        let learners = flags.given.contains("experimental-max-learners") ? "experimental-max-learners" : "max-learners"
+        maximumLearners = try flags.number(learners)
         try Self.checkTimers(heartbeat: heartbeatMilliseconds, election: electionMilliseconds)
         let quota: Int64 = try flags.number("quota-backend-bytes")
         quotaBackendBytes = quota == 0 ? Self.defaultQuotaBytes : quota

@@ -19,6 +19,11 @@ extension MemberConfiguration {
         .init(
             "initial-election-tick-advance", "true", isSwitch: true,
             "Whether a starting member shortens its first wait for a leader once its peers are connected."),
+        .init(
+            "strict-reconfig-check", "true", isSwitch: true,
+            "Whether changes of the members that would put the quorum at risk are refused."),
+        .init("max-learners", "1", "Most learners in the cluster; the same on all members."),
+        .init("experimental-max-learners", "1", "An older name of --max-learners."),
         .init("pre-vote", "true", isSwitch: true, "Whether an election is preceded by a trial vote."),
         .init("listen-peer-urls", peerURL, "URLs to listen on for other members."),
         .init("listen-client-urls", clientURL, "URLs to listen on for clients."),

@@ -40,7 +40,11 @@ public final class EtcdMember: @unchecked Sendable {
     private let peers: PeerTransport
 
     /// Starts a member, and returns when it serves clients.
-    public static func start(_ configuration: MemberConfiguration, logger: Logger) async throws -> EtcdMember {
+    /// - Parameter removed: called when the member was removed from its cluster and is to be stopped; then it may have
+    ///   never served.
+    public static func start(
+        _ configuration: MemberConfiguration, logger: Logger, removed: @escaping @Sendable () -> Void
+    ) async throws -> EtcdMember {
         raiseDescriptorLimit()
         // The ports come first: without them nothing is made on the disk.
         let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
@@ -57,10 +61,18 @@ public final class EtcdMember: @unchecked Sendable {
             ])
         for note in opened.notes { logger.warning("\(note)") }
         let ready = ReadySignal()
-        let member = EtcdMember(configuration, opened, logger: logger, ready: ready)
+        let isRemoved = Atomic(false)
+        let member = EtcdMember(
+            configuration, opened, logger: logger, ready: { ready.signal() },
+            removed: {
+                isRemoved.store(true, ordering: .releasing)
+                removed()
+                ready.signal()
+            })
         for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
         member.run(opened)
         await ready.wait()
+        if isRemoved.load(ordering: .acquiring) { return member }
         logger.info("ready to serve client requests")
         for socket in clientSockets {
             try await member.clients.accept(from: socket.take())
@@ -94,7 +106,8 @@ public final class EtcdMember: @unchecked Sendable {
     }
 
     private init(
-        _ configuration: MemberConfiguration, _ opened: OpenedMember, logger: Logger, ready: ReadySignal
+        _ configuration: MemberConfiguration, _ opened: OpenedMember, logger: Logger,
+        ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
         self.logger = logger
@@ -109,7 +122,7 @@ public final class EtcdMember: @unchecked Sendable {
             requestIDs: RequestIDs(
                 memberID: opened.memberID, startedAt: Clock.unixMilliseconds, series: .clients))
         let publisher = opened.core.applier.store.publisher
-        let member = MemberThread { ready.signal() }
+        let member = MemberThread(ready: ready, removed: removed)
         self.member = member
         let backend = BackendThread(
             disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
@@ -128,20 +141,6 @@ public final class EtcdMember: @unchecked Sendable {
         let http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,
             quota: configuration.quotaBackendBytes)
-        var methods = HealthService().methods
-        let services = Services(
-            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
-            hashers: hashers,
-            watch: watch, configuration: configuration)
-        methods.merge(services.methods) { first, _ in first }
-        let leaders = LeaderRequirement(
-            status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
-        methods = methods.mapValues { leaders.guarding($0) }
-        var server = Server.Configuration()
-        server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
-        clients = Server(
-            group: group, configuration: server, methods: methods, observer: Self.observer(metrics, logger),
-            readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         let peerService = PeerService(member: member)
         peers = PeerTransport(
             group: group,
@@ -154,6 +153,22 @@ public final class EtcdMember: @unchecked Sendable {
                 received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
                 snapshotReported: { member.send(.snapshotReported(to: $0, succeeded: $1)) },
                 removed: { member.send(.removedByPeers) }, request: { peerService.answer($0) }))
+        var methods = HealthService().methods
+        let services = Services(
+            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
+            hashers: hashers,
+            watch: watch, promotion: Promotion(member: member, peers: peers), configuration: configuration)
+        methods.merge(services.methods) { first, _ in first }
+        let leaders = LeaderRequirement(
+            status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
+        methods = methods.mapValues { leaders.guarding($0) }
+        let learners = LearnerRestriction(status: status)
+        for (path, method) in methods { methods[path] = learners.guarding(method, at: path) }
+        var server = Server.Configuration()
+        server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
+        clients = Server(
+            group: group, configuration: server, methods: methods, observer: Self.observer(metrics, logger),
+            readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders,
@@ -196,8 +211,9 @@ public final class EtcdMember: @unchecked Sendable {
         memberThread = member.start(handedOver)
     }
 
-    /// Stops serving, finishes what is under way, and closes the files.
+    /// Hands the leadership over, stops serving, finishes what is under way, and closes the files.
     public func stop() async {
+        await withCheckedContinuation { continuation in member.perform { $0.handOver { continuation.resume() } } }
         try? await clients.shutdown(limit: Self.shutdownLimit)
         await peers.stop()
         member.send(.stop)
@@ -234,7 +250,8 @@ private struct Services {
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, configuration: MemberConfiguration
+        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, promotion: Promotion,
+        configuration: MemberConfiguration
     ) {
         let requestLimit = configuration.maxRequestBytes
         let keyValues = KeyValueService(
@@ -247,7 +264,7 @@ private struct Services {
         let tables = [
             keyValues.methods, leases.methods, maintenance.methods,
             WatchService(watch: watch, publisher: publisher).methods,
-            ClusterService(gateways: gateways, member: member).methods,
+            ClusterService(gateways: gateways, member: member, promotion: promotion).methods,
         ]
         methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
     }

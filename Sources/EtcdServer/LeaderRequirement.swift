@@ -122,7 +122,7 @@ private final class LeaderBoundStream: StreamHandler, @unchecked Sendable {
 }
 
 /// A stream that was refused when it was opened.
-private final class RefusedStream: StreamHandler {
+final class RefusedStream: StreamHandler {
     func received(_ message: [UInt8]) {}
     func halfClosed() {}
     func cancelled(_ reason: CancelReason) {}

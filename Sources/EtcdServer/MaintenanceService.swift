@@ -39,6 +39,7 @@ final class MaintenanceService: Sendable {
             EtcdMethod.defragment.path: .unary { [self] call, _ in defragment(call) },
             EtcdMethod.hash.path: .unary { [self] call, _ in hash(call) },
             EtcdMethod.hashKV.path: .unary { [self] call, message in hashKV(call, message) },
+            EtcdMethod.moveLeader.path: .unary { [self] call, message in moveLeader(call, message) },
             EtcdMethod.snapshot.path: .stream { [self] call in
                 SnapshotHandler(call: call, member: member, running: runningSnapshots)
             },
@@ -88,6 +89,18 @@ final class MaintenanceService: Sendable {
                     call.reply(Etcdserverpb_DefragmentResponse())
                 } catch {
                     call.reply(EtcdError(.unknown, "\(error)"))
+                }
+            }
+        }
+    }
+
+    private func moveLeader(_ call: UnaryCall, _ message: [UInt8]) {
+        call.answering {
+            let request = try Etcdserverpb_MoveLeaderRequest(serializedBytes: message)
+            member.perform { member in
+                member.moveLeader(to: request.targetID) { error in
+                    // etcd's answer has no header.
+                    if let error { call.reply(error) } else { call.reply(Etcdserverpb_MoveLeaderResponse()) }
                 }
             }
         }

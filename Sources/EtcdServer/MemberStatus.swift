@@ -24,6 +24,8 @@ final class MemberStatus: Sendable {
     let hasAlarm = Atomic<Bool>(false)
     /// Whether one of them says that a member's data is corrupt.
     let isCorrupt = Atomic<Bool>(false)
+    /// Whether this member learns and does not vote.
+    let isLearner = Atomic<Bool>(false)
     private let lastRequestID: Atomic<UInt64>
 
     init(memberID: UInt64, clusterID: UInt64, requestIDs: RequestIDs) {

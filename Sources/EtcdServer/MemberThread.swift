@@ -84,8 +84,12 @@ final class MemberThread: @unchecked Sendable {
 
     private let mailbox = Mailbox<Event>()
     private let ready: @Sendable () -> Void
+    /// Told when this member was removed from the cluster and is to stop.
+    let removed: @Sendable () -> Void
 
     // Everything below belongs to the running thread.
+    var membership = MembershipWaiters()
+    var isRemoved = false
     private var parts: Parts?
     private var waiters: [UInt64: Waiter] = [:]
     private var waitingReads: [UInt64: Gateway.Reads] = [:]
@@ -115,9 +119,12 @@ final class MemberThread: @unchecked Sendable {
         var compaction: Int64 = 0
     }
 
-    /// - Parameter ready: called once when the member serves: it has a leader and has published itself.
-    init(ready: @escaping @Sendable () -> Void) {
+    /// - Parameters:
+    ///   - ready: called once when the member serves: it has a leader and has published itself.
+    ///   - removed: called once when this member was removed from the cluster and is to stop.
+    init(ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void) {
         self.ready = ready
+        self.removed = removed
     }
 
     func send(_ event: Event) {
@@ -142,12 +149,15 @@ final class MemberThread: @unchecked Sendable {
         return parts.core
     }
 
-    private var logger: Logger { running.settings.logger }
+    var logger: Logger { running.settings.logger }
 
     private var running: Parts {
         guard let parts else { preconditionFailure("the member's thread runs before it was started") }
         return parts
     }
+
+    /// This member's id as text.
+    var localID: String { Identity.text(running.status.memberID) }
 
     /// A header at the store's revision.
     func header() -> ResponseHeader {
@@ -171,6 +181,8 @@ final class MemberThread: @unchecked Sendable {
             compaction: now)
         startedAt = now
         mayAdvanceElection = running.settings.advancesFirstElection
+        let peers = running.peers
+        core.peerActiveSince = { peers.activeSince($0) }
         connectToMembers()
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
@@ -183,6 +195,7 @@ final class MemberThread: @unchecked Sendable {
             var goesOn = true
             for event in events where !handle(event, now: now) { goesOn = false }
             runTimers(now: now)
+            stopIfRemoved(now: now)
             publishIfNeeded(now: now)
             takeBacklog(now: now)
             if !goesOn { break }
@@ -195,6 +208,7 @@ final class MemberThread: @unchecked Sendable {
         var next = min(timers.tick, timers.lease, timers.purge)
         if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring { next = min(next, timers.commit) }
         if core.applier.store.compactionPending { next = min(next, timers.compaction) }
+        if let time = membership.stopsAt { next = min(next, time) }
         return next
     }
 
@@ -219,7 +233,7 @@ final class MemberThread: @unchecked Sendable {
         case .messages(let messages): for message in messages { core.step(message) }
         case .unreachable(let peer): core.reportUnreachable(peer)
         case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
-        case .removedByPeers: break
+        case .removedByPeers: stopAsRemoved()
         case .perform(let body): body(self)
         case .stop: return false
         }
@@ -350,6 +364,7 @@ final class MemberThread: @unchecked Sendable {
         if output.restored { followRestoration() }
         logMembership(output.membership)
         followMembership(output.membership)
+        finishMembership(output, now: now)
         updateStatus(output)
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
@@ -446,6 +461,8 @@ final class MemberThread: @unchecked Sendable {
         status.term.store(core.term, ordering: .relaxed)
         status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
         status.committedIndex.store(core.committedIndex, ordering: .relaxed)
+        status.isLearner.store(
+            core.applier.cluster.members[status.memberID]?.isLearner ?? false, ordering: .relaxed)
         status.pendingProposals.store(waiters.count, ordering: .relaxed)
         status.slowReadRounds.store(core.slowReadRounds, ordering: .relaxed)
         status.failedReadRounds.store(core.failedReadRounds, ordering: .relaxed)
@@ -642,6 +659,7 @@ final class MemberThread: @unchecked Sendable {
         waiters.removeAll()
         for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }
         waitingReads.removeAll()
+        endMembership()
         deliverAnswers()
     }
 }

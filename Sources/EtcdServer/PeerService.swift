@@ -3,7 +3,7 @@ import PeerTransport
 
 /// What the member answers on its peer port apart from Raft's traffic.
 final class PeerService: Sendable {
-    private let member: MemberThread
+    let member: MemberThread
 
     init(member: MemberThread) {
         self.member = member
@@ -14,6 +14,7 @@ final class PeerService: Sendable {
         switch call.request.path {
         case "/version": version(call)
         case "/members": members(call)
+        case let path where path.hasPrefix(Promotion.path): promote(call)
         default: call.respond(PeerResponse(status: 404, text: "404 page not found\n"))
         }
     }

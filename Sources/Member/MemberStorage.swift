@@ -273,11 +273,14 @@ private struct RestoredLog {
             storage.append(entries)
             return try RawNode(raftConfiguration, storage: storage)
         }
+        var settings = MemberCore.Settings(
+            memberID: memberID, electionMilliseconds: Int64(configuration.electionMilliseconds),
+            electionTicks: electionTicks, quotaBytes: configuration.quotaBackendBytes,
+            catchUpEntries: configuration.snapshotCatchUpEntries)
+        settings.strictReconfigurationCheck = configuration.strictReconfigurationCheck
+        settings.maximumLearners = configuration.maximumLearners
         return MemberCore(
-            settings: .init(
-                memberID: memberID, electionMilliseconds: Int64(configuration.electionMilliseconds),
-                electionTicks: electionTicks, quotaBytes: configuration.quotaBackendBytes,
-                catchUpEntries: configuration.snapshotCatchUpEntries),
+            settings: settings,
             raft: raft, log: storage, applier: applier, stateMachine: stateMachine, snapshot: snapshot.metadata,
             requestIDs: RequestIDs(memberID: memberID, startedAt: surroundings.unixMilliseconds, series: .member))
     }

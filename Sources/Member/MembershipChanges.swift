@@ -104,20 +104,18 @@ struct MembershipChangeQueue {
 // MARK: - Proposing
 
 extension MemberCore {
-    /// Proposes a new member that its peers will reach at `peerURLs`. Its id follows from them and from the time
-    /// `unixSeconds`, so that a member which comes back after its removal is another one.
-    /// - Returns: The id of the change, under which ``Output/changes`` tells what became of it, and the member.
+    /// Proposes a new member that its peers will reach at `peerURLs`, which are in ascending order. Its id follows from
+    /// them and from the time `unixSeconds`, so that a member which comes back after its removal is another one.
+    /// - Returns: The id of the change, under which ``Output/changes`` tells what became of it.
     public func addMember(
         peerURLs: [String], isLearner: Bool, unixSeconds: Int64, now: Int64
-    ) throws(MembershipChangeError) -> (change: UInt64, member: Membership.Member) {
+    ) throws(MembershipChangeError) -> UInt64 {
         if settings.strictReconfigurationCheck {
             try refusing { () throws(Cluster.Refusal) in try check(now: now).add(isLearner: isLearner) }
         }
-        let urls = peerURLs.sorted()
-        let member = Membership.Member(
-            id: Identity.member(peerURLs: urls, token: "", addedAt: unixSeconds), peerURLs: urls, isLearner: isLearner)
-        let type: ConfigurationChangeType = isLearner ? .addLearnerNode : .addNode
-        return (propose(type, member.id, MemberJSON.encode(member), now: now), member)
+        let id = Identity.member(peerURLs: peerURLs, token: "", addedAt: unixSeconds)
+        let member = Membership.Member(id: id, peerURLs: peerURLs, isLearner: isLearner)
+        return propose(isLearner ? .addLearnerNode : .addNode, id, MemberJSON.encode(member), now: now)
     }
 
     /// Proposes that the member `id` be removed, and returns the id of the change.

@@ -15,12 +15,14 @@ struct Etcd {
         Task.detached {
             let member: EtcdMember
             do {
-                member = try await EtcdMember.start(configuration, logger: logger)
+                member = try await EtcdMember.start(
+                    configuration, logger: logger, removed: { signals.interrupt() })
             } catch {
                 fail("\(error)")
             }
-            let signal = await signals.next()
-            logger.info("received signal; shutting down", metadata: ["signal": .string(signal)])
+            if let signal = await signals.next() {
+                logger.info("received signal; shutting down", metadata: ["signal": .string(signal)])
+            }
             await member.stop()
             logger.info("closed etcd server", metadata: ["name": .string(configuration.name)])
             exit(0)

@@ -6,7 +6,14 @@ import Synchronization
 /// Made before any other thread. A signal that comes while nobody waits for one ends the process: the member does not
 /// serve yet, or it is told a second time.
 final class TerminationSignals: Sendable {
-    private let waiter = Mutex<CheckedContinuation<String, Never>?>(nil)
+    private enum State {
+        case idle
+        case waiting(CheckedContinuation<String?, Never>)
+        /// Nobody is to wait for signals any more.
+        case interrupted
+    }
+
+    private let state = Mutex(State.idle)
 
     /// Blocks the signals on this thread and those that it makes.
     init() {
@@ -29,19 +36,33 @@ final class TerminationSignals: Sendable {
         while true {
             var number: Int32 = 0
             guard sigwait(&set, &number) == 0 else { continue }
-            let taken = waiter.withLock { waiter in
-                defer { waiter = nil }
-                return waiter
-            }
-            guard let taken else { _exit(0) }
-            taken.resume(returning: number == SIGTERM ? "terminated" : "interrupt")
+            guard let waiter = takeWaiter(leaving: .idle) else { _exit(0) }
+            waiter.resume(returning: number == SIGTERM ? "terminated" : "interrupt")
         }
     }
 
-    /// The name of the next signal.
-    func next() async -> String {
+    /// The name of the next signal, or nil when the wait was interrupted.
+    func next() async -> String? {
         await withCheckedContinuation { continuation in
-            waiter.withLock { $0 = continuation }
+            let isInterrupted = state.withLock { state in
+                if case .interrupted = state { return true }
+                state = .waiting(continuation)
+                return false
+            }
+            if isInterrupted { continuation.resume(returning: nil) }
+        }
+    }
+
+    /// Ends the wait for signals, now or when it begins.
+    func interrupt() {
+        takeWaiter(leaving: .interrupted)?.resume(returning: nil)
+    }
+
+    private func takeWaiter(leaving next: State) -> CheckedContinuation<String?, Never>? {
+        state.withLock { state in
+            defer { state = next }
+            if case .waiting(let waiter) = state { return waiter }
+            return nil
         }
     }
 }
