@@ -47,6 +47,8 @@ public final class MemberCore {
         /// Set when a leader's snapshot has replaced the state machine. The published view shows it; ``membership`` says
         /// how the list of members differs from the one before.
         public var restored = false
+        /// What became of the log's disk.
+        public var diskNotices: [DiskNotice] = []
     }
 
     /// What a member is, fixed for its life.
@@ -117,6 +119,10 @@ public final class MemberCore {
     var handovers: [LeadershipHandover] = []
     /// Set when this member, though it leads, was removed from the cluster.
     var isRemoved = false
+    var watchdog: DiskWatchdog
+    var diskState = DiskWatchdog.State.answering
+    /// Whether this leader has asked another to lead since the disk fell silent.
+    var hasHandedOver = false
     var output = Output()
 
     struct PhysicalCompaction {
@@ -149,6 +155,7 @@ public final class MemberCore {
         self.requestIDs = requestIDs
         var seeds = requestIDs
         reads = ReadQueue(seed: seeds.next())
+        watchdog = DiskWatchdog(electionMilliseconds: settings.electionMilliseconds)
     }
 
     // MARK: What comes in
@@ -181,7 +188,8 @@ public final class MemberCore {
 
     /// One heartbeat interval has passed.
     public func tick() {
-        raft.tick()
+        // A member that cannot write its vote does not stand for election.
+        if isLeader || !diskIsSilent { raft.tick() }
         leaveLeadershipWhenRemoved()
     }
 
@@ -199,6 +207,7 @@ public final class MemberCore {
 
     /// A message from another member arrived.
     public func step(_ message: Message) {
+        if message.type == .timeoutNow && diskIsSilent { return }
         // A message that does not fit the state is dropped, as a network may drop it.
         guard (try? raft.step(message)) != nil else { return }
     }
@@ -211,6 +220,7 @@ public final class MemberCore {
     public func appended(
         _ message: Message, restored: RestoredState? = nil
     ) throws(SnapshotInstallationError) {
+        watchdog.answered()
         if let snapshot = message.snapshot, !snapshot.isEmpty { try install(snapshot, restored) }
         if !message.entries.isEmpty { log.append(message.entries) }
         if message.term != 0 {
@@ -274,6 +284,7 @@ public final class MemberCore {
     /// Lets everything that is due happen.
     public func process(now: Int64) -> Output {
         releaseHeld(now: now)
+        superviseDisk(now: now)
         repeat {
             noteLeader(now: now)
             askForReads(now: now)
@@ -338,7 +349,9 @@ public final class MemberCore {
         }
         for message in ready.messages {
             switch message.to {
-            case LocalThread.append: output.appends.append(message)
+            case LocalThread.append:
+                watchdog.ordered(1)
+                output.appends.append(message)
             case LocalThread.apply:
                 for entry in message.entries { apply(entry, now: now) }
                 route(message.responses)

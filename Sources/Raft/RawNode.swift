@@ -80,6 +80,9 @@ public final class RawNode {
     /// Asks the leader to hand leadership to `member`.
     public func transferLeadership(to member: UInt64) { stepLocal(Message(type: .transferLeader, from: member)) }
 
+    /// Steps down to a follower without a leader, in the same term; nothing happens unless this member leads.
+    public func resign() { replica.resign() }
+
     /// Lets a follower forget its leader, so that it votes for another at once.
     public func forgetLeader() { stepLocal(Message(type: .forgetLeader)) }
 

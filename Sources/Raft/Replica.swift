@@ -234,6 +234,12 @@ extension Replica {
         broadcastHeartbeat()
     }
 
+    func resign() {
+        guard role == .leader else { return }
+        note(.warning, "\(id.hex) stepped down to follower since its owner asked for it")
+        becomeFollower(term: term, leader: 0)
+    }
+
     func checkQuorum() {
         if !tracker.quorumIsActive {
             note(.warning, "\(id.hex) stepped down to follower since quorum is not active")

@@ -43,6 +43,9 @@ final class SimulatedMember {
     var messages: [Message] = []
     var commits: [Commit] = []
     var wantsCommit = false
+    var diskNotices: [DiskNotice] = []
+    /// Whether orders for the log wait and none comes back.
+    var diskStalls = false
     /// Told of each order for the log, before it is written.
     var ordered: ((Message) -> Void)?
 
@@ -94,6 +97,7 @@ final class SimulatedMember {
         messages += output.messages
         commits += output.commits
         if output.wantsCommit { wantsCommit = true }
+        diskNotices += output.diskNotices
     }
 
     /// One heartbeat interval passes.
@@ -106,9 +110,10 @@ final class SimulatedMember {
     func settle() throws {
         repeat {
             turn()
+            if diskStalls { continue }
             try writeLog()
             try synchronizeLog()
-        } while core.raft.hasReady || !orders.isEmpty
+        } while core.raft.hasReady || !(orders.isEmpty || diskStalls)
         turn()
     }
 

@@ -6,58 +6,6 @@ import Testing
 
 @testable import Member
 
-/// Three members whose messages are carried by hand, in one thread.
-private struct Trio {
-    var members: [SimulatedMember] = []
-    /// Members whose messages are lost in both directions.
-    var cut: Set<UInt64> = []
-
-    init(seed: UInt64) throws {
-        let cluster = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3"
-        for (index, name) in ["a", "b", "c"].enumerated() {
-            members.append(try SimulatedMember(name: name, cluster: cluster, seed: seed + UInt64(index)))
-        }
-        try settle()
-    }
-
-    var leader: SimulatedMember? {
-        members.first { $0.core.isLeader && !cut.contains($0.core.settings.memberID) }
-    }
-
-    /// Lets all go on until no message is under way.
-    func settle() throws {
-        var delivered = true
-        while delivered {
-            delivered = false
-            for member in members where !cut.contains(member.core.settings.memberID) { try member.settle() }
-            for member in members {
-                let messages = member.messages
-                member.messages = []
-                guard !cut.contains(member.core.settings.memberID) else { continue }
-                for message in messages where !cut.contains(message.to) {
-                    let receiver = members.first { $0.core.settings.memberID == message.to }
-                    receiver?.core.step(message)
-                    delivered = true
-                }
-            }
-        }
-    }
-
-    func tick() throws {
-        for member in members where !cut.contains(member.core.settings.memberID) { member.tick() }
-        try settle()
-    }
-
-    /// Ticks until there is a leader, at most `limit` times.
-    func elect(limit: Int = 200) throws -> SimulatedMember {
-        for _ in 0..<limit {
-            if let leader { return leader }
-            try tick()
-        }
-        return try #require(leader, "nobody was elected")
-    }
-}
-
 /// Cores of three members, connected in one thread.
 @Suite struct ThreeMembersTests {
     @Test(arguments: [1, 2, 3, 4, 5] as [UInt64])
