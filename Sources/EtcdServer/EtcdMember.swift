@@ -124,18 +124,20 @@ public final class EtcdMember: @unchecked Sendable {
         let publisher = opened.core.applier.store.publisher
         let member = MemberThread(ready: ready, removed: removed)
         self.member = member
+        let failure = DiskFailure(
+            member: member, electionMilliseconds: Int64(configuration.electionMilliseconds), logger: logger)
         let backend = BackendThread(
             disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
             kept: .init(segments: configuration.maxWALs, snapshots: configuration.maxSnapshots), logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             restored: { member.send(.restored($0)) },
-            failed: { FatalError.stop(logger, "failed to commit the backend", $0) })
+            failed: { failure.stop("failed to commit the backend", $0) })
         self.backend = backend
         log = LogThread(
-            snapshots: opened.snapshots, metrics: metrics, done: { member.send(.appended($0)) },
+            snapshots: opened.snapshots, logger: logger, metrics: metrics, done: { member.send(.appended($0)) },
             snapshotSaved: { member.send(.snapshotSaved($0)) },
             segmentBegan: { backend.send(.prepareSegment($0)) },
-            failed: { FatalError.stop(logger, "failed to write the write-ahead log", $0) })
+            failed: { failure.stop("failed to write the write-ahead log", $0) })
         watch = WatchThread(publisher: publisher, status: status, metrics: metrics)
         let gateways = Gateways(Array(group.makeIterator()), member: member)
         let http = HTTPService(

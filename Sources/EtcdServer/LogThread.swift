@@ -10,7 +10,11 @@ final class LogThread: Sendable {
         case stop
     }
 
+    /// A synchronisation that takes longer than this is worth a warning, as in etcd.
+    private static let slowSyncNanoseconds: Int64 = 1_000_000_000
+
     private let mailbox = Mailbox<Order>()
+    private let logger: Logger
     private let metrics: Metrics
     private let done: @Sendable ([Message]) -> Void
     private let snapshotSaved: @Sendable (Snapshot) -> Void
@@ -25,11 +29,13 @@ final class LogThread: Sendable {
     ///   - segmentBegan: told when the log writes to a new segment, so that the one after it can be made.
     ///   - failed: told once when the disk refused; nothing is written after that.
     init(
-        snapshots: SnapshotDirectory, metrics: Metrics, done: @escaping @Sendable ([Message]) -> Void,
+        snapshots: SnapshotDirectory, logger: Logger, metrics: Metrics,
+        done: @escaping @Sendable ([Message]) -> Void,
         snapshotSaved: @escaping @Sendable (Snapshot) -> Void,
         segmentBegan: @escaping @Sendable (WriteAheadLog) -> Void, failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.snapshots = snapshots
+        self.logger = logger
         self.metrics = metrics
         self.done = done
         self.snapshotSaved = snapshotSaved
@@ -91,7 +97,7 @@ final class LogThread: Sendable {
         if mustSynchronize {
             let start = Clock.nanoseconds
             try log.synchronize()
-            metrics.walSync.observe(nanoseconds: Clock.nanoseconds - start)
+            noteSync(nanoseconds: Clock.nanoseconds - start)
         }
         // Only once the hard state makes the leader's snapshot count are the segments before it dispensable.
         if startOfLog > 0 { log.releaseLocks(below: startOfLog) }
@@ -112,5 +118,13 @@ final class LogThread: Sendable {
         try snapshots.save(snapshot)
         let place = snapshot.metadata
         try log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
+    }
+
+    private func noteSync(nanoseconds: Int64) {
+        metrics.walSync.observe(nanoseconds: nanoseconds)
+        guard nanoseconds > Self.slowSyncNanoseconds else { return }
+        logger.warning(
+            "slow fdatasync",
+            metadata: ["took": .string("\(nanoseconds / 1_000_000)ms"), "expected-duration": "1s"])
     }
 }

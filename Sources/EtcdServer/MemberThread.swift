@@ -108,6 +108,8 @@ final class MemberThread: @unchecked Sendable {
     private var isReady = false
     private var startedAt: Int64 = 0
     private var mayAdvanceElection = false
+    /// Called when this member, whose disk has failed, leads no more.
+    var onHandOver: (@Sendable () -> Void)?
     private var compaction: (target: Int64, startedAt: Int64)?
 
     private struct Timers {
@@ -151,7 +153,7 @@ final class MemberThread: @unchecked Sendable {
 
     var logger: Logger { running.settings.logger }
 
-    private var running: Parts {
+    var running: Parts {
         guard let parts else { preconditionFailure("the member's thread runs before it was started") }
         return parts
     }
@@ -184,6 +186,7 @@ final class MemberThread: @unchecked Sendable {
         let peers = running.peers
         core.peerActiveSince = { peers.activeSince($0) }
         connectToMembers()
+        core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
         if core.confState.voters == [core.settings.memberID] { core.campaign() }
@@ -264,7 +267,7 @@ final class MemberThread: @unchecked Sendable {
 
     private func runTimers(now: Int64) {
         if now >= timers.tick {
-            noteLateHeartbeat(now: now)
+            noteLateHeartbeat(due: timers.tick, now: now)
             timers.tick = now + running.settings.heartbeatMilliseconds
             core.tick()
             advanceFirstElection(now: now)
@@ -285,19 +288,6 @@ final class MemberThread: @unchecked Sendable {
             let end = Clock.milliseconds
             timers.compaction = end + max(Self.compactionPause, end - now)
         }
-    }
-
-    /// A leader whose heartbeats come late may lose its followers: its disk or its processor is overloaded.
-    private func noteLateHeartbeat(now: Int64) {
-        let interval = running.settings.heartbeatMilliseconds
-        guard core.isLeader, now - timers.tick > interval, core.confState.voters.count > 1 else { return }
-        running.status.lateHeartbeats.add(1, ordering: .relaxed)
-        logger.warning(
-            "leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk",
-            metadata: [
-                "heartbeat-interval": .string("\(interval)ms"), "expected-duration": .string("\(2 * interval)ms"),
-                "exceeded-duration": .string("\(now - timers.tick - interval)ms"),
-            ])
     }
 
     /// A member that starts among others that are there already need not wait for a whole election timeout.
@@ -365,6 +355,7 @@ final class MemberThread: @unchecked Sendable {
         logMembership(output.membership)
         followMembership(output.membership)
         finishMembership(output, now: now)
+        noteDisk(output.diskNotices)
         updateStatus(output)
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }

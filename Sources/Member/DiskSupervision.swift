@@ -50,7 +50,8 @@ extension MemberCore {
         let candidates = raft.status.progress.filter { id, progress in
             id != settings.memberID && !progress.isLearner && progress.recentlyActive
         }
-        guard let best = candidates.max(by: { ($0.value.match, $0.key) < ($1.value.match, $1.key) })?.key else { return }
+        let best = candidates.max { ($0.value.match, $0.key) < ($1.value.match, $1.key) }?.key
+        guard let best else { return }
         output.diskNotices.append(.handingOver(to: best))
         raft.transferLeadership(to: best)
     }
