@@ -209,7 +209,9 @@ final class MemberThread: @unchecked Sendable {
 
     private func deadline() -> Int64 {
         var next = min(timers.tick, timers.lease, timers.purge)
-        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring { next = min(next, timers.commit) }
+        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring {
+            next = min(next, timers.commit)
+        }
         if core.applier.store.compactionPending { next = min(next, timers.compaction) }
         if let time = membership.stopsAt { next = min(next, time) }
         return next
