@@ -45,8 +45,8 @@ final class HTTP2Session: @unchecked Sendable {
         let user = Unmanaged.passUnretained(self).toOpaque()
         let code =
             server
-            ? nghttp2_session_server_new2(&raw, Self.callbacks, user, Self.options)
-            : nghttp2_session_client_new2(&raw, Self.callbacks, user, Self.options)
+            ? nghttp2_session_server_new2(&raw, Self.callbacks, user, Self.serverOptions)
+            : nghttp2_session_client_new2(&raw, Self.callbacks, user, Self.clientOptions)
         precondition(code == 0 && raw != nil, "HTTP2Session: nghttp2 gave no session (\(code))")
         var entries = [
             nghttp2_settings_entry(
@@ -281,14 +281,24 @@ extension HTTP2Session {
     private static let resetBurst: UInt64 = 100_000
     private static let resetRate: UInt64 = 10_000
 
-    nonisolated(unsafe) private static let options: OpaquePointer? = {
+    nonisolated(unsafe) private static let clientOptions = makeOptions()
+
+    nonisolated(unsafe) private static let serverOptions: OpaquePointer? = {
+        let options = makeOptions()
+        // nghttp2 refuses an `:authority` that is a whole URL, which etcdctl 3.4 sends for an endpoint with a scheme. Go's
+        // server does not look at it; the names and values of fields are checked here.
+        nghttp2_option_set_no_http_messaging(options, 1)
+        return options
+    }()
+
+    private static func makeOptions() -> OpaquePointer? {
         var options: OpaquePointer?
         nghttp2_option_new(&options)
         nghttp2_option_set_no_auto_window_update(options, 1)
         nghttp2_option_set_no_closed_streams(options, 1)
         nghttp2_option_set_stream_reset_rate_limit(options, resetBurst, resetRate)
         return options
-    }()
+    }
 
     nonisolated(unsafe) private static let callbacks: OpaquePointer? = {
         var callbacks: OpaquePointer?
@@ -420,10 +430,24 @@ extension HTTP2Session {
             return
         }
         if isRequestBlock {
+            guard Self.isWellFormed(name, value) else {
+                if let stream = headerStream { reset(stream, code: NGHTTP2_PROTOCOL_ERROR.rawValue) }
+                headerStream = nil
+                isRequestBlock = false
+                return
+            }
             requestHead.add(name, value)
         } else {
             headerStream?.receivedHeader(name: name, value: value)
         }
+    }
+
+    /// Whether a field's name is a token in lower case and its value has no control characters.
+    private static func isWellFormed(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+        guard let start = name.baseAddress else { return false }
+        guard nghttp2_check_header_name(start.assumingMemoryBound(to: UInt8.self), name.count) != 0 else { return false }
+        guard let text = value.baseAddress else { return true }
+        return nghttp2_check_header_value(text.assumingMemoryBound(to: UInt8.self), value.count) != 0
     }
 
     private func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) {

@@ -178,6 +178,33 @@ import Testing
         if code == "12" { #expect(decoded["grpc-accept-encoding"] == "identity,gzip") }
     }
 
+    /// etcdctl 3.4 names a whole URL as the authority when its endpoint has a scheme.
+    @Test func anAuthorityMayBeAURL() throws {
+        let client = try RawClient(methods: Self.methods)
+        try client.open()
+        _ = try client.readFrames()
+        try client.write(
+            Frame.headers(
+                [
+                    (":method", "POST"), (":scheme", "http"), (":path", "/nope/Nope"),
+                    (":authority", "http://127.0.0.1:2379"), ("content-type", "application/grpc"),
+                ], stream: 1, endStream: true))
+        let head = try #require(try client.frames(.headers).first)
+        #expect(try HeaderDecoder.decode(head.payload)["grpc-status"] == "12")
+    }
+
+    @Test(arguments: [("X-Upper", "a"), ("a b", "c"), ("", "x"), ("x-a", "b\u{0}"), ("x-a", "b\r\nc: d")])
+    func aMalformedFieldEndsItsCall(name: String, value: String) throws {
+        let client = try RawClient(methods: Self.methods)
+        try client.open()
+        _ = try client.readFrames()
+        try client.write(Frame.call("/nope/Nope", stream: 1, [(name, value)]))
+        let reset = try #require(try client.frames(.reset).first)
+        #expect(reset.payload == [0, 0, 0, 1], "PROTOCOL_ERROR")
+        try client.write(Frame.call("/nope/Nope", stream: 3))
+        #expect(try client.frames(.headers).isEmpty == false, "the connection goes on")
+    }
+
     // MARK: Farewell
 
     @Test func gracefulShutdownLetsCallsEnd() async throws {
