@@ -47,6 +47,10 @@ public final class Applier {
 
     let memberID: UInt64
     var alarms: AlarmStore
+    /// The version of the backend's layout, from 3.6 on.
+    var storageVersion: ClusterVersion?
+    /// The entry that took the cluster's version back, while no snapshot lies behind it.
+    var wentBackAt: UInt64?
     /// The commits since the last ``takeCommits()``.
     private var commits: [Commit] = []
 
@@ -61,6 +65,18 @@ public final class Applier {
         self.cluster = cluster
         self.memberID = memberID
         alarms = try AlarmStore(backend: backend)
+        if let text = try backend.get(.meta, MetaKey.storageVersion) {
+            storageVersion = ClusterVersion(String(decoding: text, as: UTF8.self))
+        }
+        if let state = try backend.get(.cluster, Self.downgradeKey).flatMap({ DowngradeState($0) }) {
+            self.cluster.downgradeTarget = state.target
+        }
+    }
+
+    /// The cluster's version that `backend` holds, of entries behind its newest snapshot too.
+    public static func storedVersion(_ backend: Backend) throws(BackendError) -> ClusterVersion? {
+        guard let text = try backend.get(.cluster, versionKey) else { return nil }
+        return ClusterVersion(String(decoding: text, as: UTF8.self))
     }
 
     /// The alarms that are raised.
@@ -89,11 +105,11 @@ public final class Applier {
         guard !entry.data.isEmpty else { return nil }
         return entry.data.span.withUnsafeBytes { bytes in
             guard let request = try? RaftRequestView(bytes), let kind = request.kind, kind != .v2 else {
-                applyV2(bytes)
-                return nil
+                return applyV2(bytes, entry)
             }
-            guard isNew else { return nil }
-            return Outcome(requestID: request.id, reply: reply(to: request, kind, now: now))
+            let concernsCluster = [.clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet].contains(kind)
+            guard isNew || concernsCluster else { return nil }
+            return Outcome(requestID: request.id, reply: reply(to: request, kind, entry, now: now))
         }
     }
 
@@ -102,7 +118,9 @@ public final class Applier {
         if entry.index > backend.consistentIndex { backend.setConsistentIndex(entry.index, term: entry.term) }
     }
 
-    private func reply(to request: RaftRequestView, _ kind: RaftRequestView.Kind, now: Int64) -> Reply {
+    private func reply(
+        to request: RaftRequestView, _ kind: RaftRequestView.Kind, _ entry: Entry, now: Int64
+    ) -> Reply {
         do throws(EtcdError) {
             if alarms.isCorrupt { try refuseWhenCorrupt(kind) }
             switch kind {
@@ -124,9 +142,8 @@ public final class Applier {
             case .leaseRevoke: return .message(try revokeLease(request.request))
             case .leaseCheckpoint: return .message(try checkpointLeases(request.request, now: now))
             case .alarm: return .message(try alarm(request.request))
-            case .clusterVersionSet, .clusterMemberAttrSet:
-                try setClusterAttributes(request.request, kind)
-                return .message([])
+            case .clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet:
+                return .message(try setClusterAttributes(request.request, kind, entry))
             default: throw EtcdError(.unimplemented, "etcdserver: request \(kind) is not supported")
             }
         } catch {

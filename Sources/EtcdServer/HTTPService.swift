@@ -50,7 +50,7 @@ final class HTTPService: Sendable {
     private func version(_ call: HTTPCall) {
         if refuseAllBut(["GET", "HEAD"], call) { return }
         member.perform { [self] member in
-            let cluster = member.core.applier.cluster.version ?? "not_decided"
+            let cluster = member.core.applier.cluster.version?.description ?? "not_decided"
             json(call, Array("{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}".utf8))
         }
     }

@@ -31,7 +31,7 @@ final class PeerService: Sendable {
     private func version(_ call: PeerCall) {
         if refuseAllBut(["GET", "HEAD"], call) { return }
         member.perform { member in
-            let cluster = member.core.applier.cluster.version ?? "not_decided"
+            let cluster = member.core.applier.cluster.version?.description ?? "not_decided"
             let text = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
             call.respond(
                 PeerResponse(status: 200, headers: [("content-type", "application/json")], body: Array(text.utf8)))

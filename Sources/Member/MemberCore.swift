@@ -49,6 +49,8 @@ public final class MemberCore {
         public var restored = false
         /// What became of the log's disk.
         public var diskNotices: [DiskNotice] = []
+        /// Why this member cannot go on, when an entry says something that it must not follow.
+        public var refusal: StartError?
     }
 
     /// What a member is, fixed for its life.
@@ -383,13 +385,17 @@ public final class MemberCore {
 
     private func apply(_ entry: Entry, now: Int64) {
         precondition(entry.index == appliedIndex + 1, "Raft handed out an entry out of order")
+        let isNew = entry.index > applier.backend.consistentIndex
         switch entry.type {
         case .normal:
             if entry.data.isEmpty && entry.term == term { beginTerm(now: now) }
+            let version = clusterVersion
             if let outcome = applier.apply(entry, now: now) { finish(outcome) }
+            if clusterVersion != version { clusterVersionChanged() }
         case .configurationChange: applyConfigurationChange(entry)
         case .configurationChangeV2: applyConfigurationChangeV2(entry)
         }
+        if isNew && entry.type != .normal { applier.save(confState) }
         appliedIndex = entry.index
         bytesSinceSnapshot += entry.data.count
         lastAppliedTerm = entry.term
@@ -404,6 +410,12 @@ public final class MemberCore {
             // A leader of etcd 3.4 has dropped what it was asked before this.
             reads.leaderCommitted()
         }
+    }
+
+    private func clusterVersionChanged() {
+        if let refusal = StartError(unlessServed: clusterVersion) { output.refusal = refusal }
+        // A database that etcd 3.4 made lacks it.
+        applier.save(confState)
     }
 
     private func finish(_ outcome: Applier.Outcome) {

@@ -1,21 +1,11 @@
 import Applier
 import EtcdAPI
 import Lease
-import Membership
-import RaftMessages
 import SwiftProtobuf
 import WireFormat
 
-/// What a member does without being asked: it publishes itself, ends leases, and, as leader, decides the cluster's
-/// version.
+/// What a member does without being asked: it ends leases and compacts.
 extension MemberCore {
-    /// Proposes this member's name and client URLs, and returns the entry's id. Applied entries show in ``Applier/cluster``.
-    public func publish(_ attributes: PublishedAttributes, now: Int64) {
-        let id = nextRequestID()
-        propose(
-            [(id, Applier.publishRequest(id: id, memberID: settings.memberID, attributes: attributes))], now: now)
-    }
-
     /// Proposes the revocation of the leases that have run out, at most `limit` of them, and returns how many.
     @discardableResult
     public func revokeExpiredLeases(limit: Int, now: Int64) -> Int {
@@ -37,13 +27,6 @@ extension MemberCore {
         var writer = WireWriter()
         request.encode(into: &writer)
         propose([entry(.compaction, writer.bytes)], now: now)
-    }
-
-    /// Proposes the version that the cluster speaks, when it has none.
-    public func proposeClusterVersion(_ version: String, now: Int64) {
-        guard isLeader, applier.cluster.version == nil else { return }
-        let id = nextRequestID()
-        propose([(id, Applier.versionRequest(id: id, version: version))], now: now)
     }
 
     func proposeInternally(_ kind: RaftRequestView.Kind, _ message: some SwiftProtobuf.Message, now: Int64) {

@@ -16,6 +16,14 @@ public struct StartError: Error, CustomStringConvertible {
     public init(_ description: String) {
         self.description = description
     }
+
+    /// The refusal of a cluster whose version is above this server's; nil when it is not.
+    init?(unlessServed version: ClusterVersion?) {
+        guard let version, version > .server else { return nil }
+        self.init(
+            "invalid downgrade; server version is lower than determined cluster version (current-server-version: "
+                + "\(ClusterVersion.server), determined-cluster-version: \(version.series))")
+    }
 }
 
 /// Where a member's files lie in its data directory.

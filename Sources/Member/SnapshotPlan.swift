@@ -31,6 +31,7 @@ extension MemberCore {
     /// `snapshot` is saved: entries far enough behind it are forgotten, but for those that a member which gets a snapshot
     /// will need next.
     public func snapshotSaved(_ snapshot: Snapshot) {
+        applier.snapshotSaved(at: snapshot.metadata.index)
         do {
             _ = try log.createSnapshot(
                 at: snapshot.metadata.index, confState: snapshot.metadata.confState, data: snapshot.data)

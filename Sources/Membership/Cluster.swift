@@ -12,15 +12,21 @@ public struct Cluster: Equatable, Sendable {
     public private(set) var members: [UInt64: Member] = [:]
     /// The ids of those removed, which may never come back.
     public private(set) var removed: Set<UInt64> = []
-    /// The version that all members can speak, such as `3.4.0`; nil until the leader has decided it.
-    public var version: String?
+    /// The version that all members can speak; nil until the leader has decided it.
+    public var version: ClusterVersion?
+    /// The version that the cluster is being taken back to; nil while it is not.
+    public var downgradeTarget: ClusterVersion?
 
     /// A cluster of `members`.
-    public init(id: UInt64, members: [Member] = [], removed: Set<UInt64> = [], version: String? = nil) {
+    public init(
+        id: UInt64, members: [Member] = [], removed: Set<UInt64> = [], version: ClusterVersion? = nil,
+        downgradeTarget: ClusterVersion? = nil
+    ) {
         self.id = id
         self.members = Dictionary(members.map { ($0.id, $0) }) { _, last in last }
         self.removed = removed
         self.version = version
+        self.downgradeTarget = downgradeTarget
     }
 
     /// The members in ascending order of their ids.

@@ -122,8 +122,14 @@ public struct StoreV2Image {
                     clientURLs: published?.clientURLs ?? [], isLearner: raft.isLearner ?? false))
         }
         let removed = (root?.children?["removed_members"]?.children ?? [:]).keys.compactMap { UInt64($0, radix: 16) }
-        return Cluster(
-            id: id, members: members, removed: Set(removed), version: root?.children?["version"]?.value)
+        var version: ClusterVersion?
+        if let text = root?.children?["version"]?.value {
+            version = ClusterVersion(text)
+            guard version != nil else {
+                throw Malformed(description: "the snapshot's cluster version \"\(text)\" is none")
+            }
+        }
+        return Cluster(id: id, members: members, removed: Set(removed), version: version)
     }
 
     /// The image with `cluster` in it.
@@ -152,7 +158,7 @@ public struct StoreV2Image {
                 "/0/removed_members",
                 Dictionary(uniqueKeysWithValues: names.map { ($0, .file("/0/removed_members/\($0)", [])) }))
         }
-        if let version = cluster.version { clusterRoot["version"] = .file("/0/version", Array(version.utf8)) }
+        if let version = cluster.version { clusterRoot["version"] = .file("/0/version", Array(version.description.utf8)) }
         let image = Image(
             Root: .directory("/", ["0": .directory("/0", clusterRoot), "1": keys]),
             WatcherHub: Hub(EventHistory: Self.emptyHistory), CurrentIndex: currentIndex, Stats: [:], CurrentVersion: 2)

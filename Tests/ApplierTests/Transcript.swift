@@ -98,8 +98,10 @@ struct Transcript {
         case "alarm": try alarm(&words)
         case "publish":
             let attributes = PublishedAttributes(name: words.next(), clientURLs: [words.next()])
-            append(Applier.publishRequest(id: 1, memberID: Self.member, attributes: attributes))
-        case "version": append(Applier.versionRequest(id: 1, version: words.next()))
+            append(ClusterRequest.attributes(memberID: Self.member, attributes).entry(id: 1, for: nil))
+        case "version":
+            let version = try #require(ClusterVersion(words.next()))
+            append(ClusterRequest.version(version).entry(id: 1, for: nil))
         default: try manage(command)
         }
     }
@@ -110,7 +112,7 @@ struct Transcript {
             for member in applier.cluster.sortedMembers {
                 lines.append("\(Identity.text(member.id)) \(member.name) \(member.clientURLs)")
             }
-            lines.append("version \(applier.cluster.version ?? "none")")
+            lines.append("version \(applier.cluster.version?.description ?? "none")")
         case "commit": try applier.backend.commitNow()
         case "restart":
             applier.backend.close()

@@ -215,7 +215,7 @@ import Testing
         let member = try member()
         let attributes = PublishedAttributes(name: "default", clientURLs: ["http://localhost:2379"])
         member.core.publish(attributes, now: member.now)
-        member.core.proposeClusterVersion("3.6.0", now: member.now)
+        member.core.decideClusterVersion([ClusterVersion(3, 6)], now: member.now)
         member.propose(.leaseGrant, Requests.grant(77, ttl: 60))
         member.put("a", "1", lease: 77)
         try member.settle()
@@ -224,7 +224,7 @@ import Testing
             try member.restart()
             try member.elect()
             let core = member.core
-            #expect(core.applier.cluster.version == "3.6.0")
+            #expect(core.applier.cluster.version == ClusterVersion(3, 6))
             #expect(core.applier.cluster.sortedMembers.map(\.name) == ["default"])
             #expect(core.applier.cluster.sortedMembers.map(\.clientURLs) == [["http://localhost:2379"]])
             #expect(core.confState.voters == [core.settings.memberID])

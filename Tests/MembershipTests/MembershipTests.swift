@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test func aSnapshotsImageKeepsTheCluster() throws {
-        var cluster = Cluster(id: 9, version: "3.4.0")
+        var cluster = Cluster(id: 9, version: ClusterVersion(3, 4))
         _ = try cluster.apply(change(.addNode, first))
         _ = cluster.publish(PublishedAttributes(name: "one", clientURLs: ["http://a:2"]), for: 1)
         _ = try cluster.apply(change(.addLearnerNode, Member(id: 2, peerURLs: ["http://b:1"])))
