@@ -143,7 +143,7 @@ public final class EtcdMember: @unchecked Sendable {
         let http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,
             quota: configuration.quotaBackendBytes)
-        let peerService = PeerService(member: member)
+        let peerService = PeerService(member: member, gateways: gateways, status: status)
         peers = PeerTransport(
             group: group,
             settings: PeerTransport.Settings(
@@ -182,6 +182,9 @@ public final class EtcdMember: @unchecked Sendable {
                 autoCompactor: AutoCompactor(configuration.autoCompaction),
                 published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
                 advancesFirstElection: configuration.advancesFirstElection,
+                versions: VersionMonitor(logger: logger) { [peers] in
+                    await PeerQueries(peers, logger: logger).versions(of: $0).map { $0?.server }
+                },
                 logger: logger))
     }
 
@@ -267,6 +270,7 @@ private struct Services {
             keyValues.methods, leases.methods, maintenance.methods,
             WatchService(watch: watch, publisher: publisher).methods,
             ClusterService(gateways: gateways, member: member, promotion: promotion).methods,
+            DowngradeService(gateways: gateways, member: member, status: status).methods,
         ]
         methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
     }

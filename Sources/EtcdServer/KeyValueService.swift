@@ -233,6 +233,15 @@ final class Gateways: Sendable {
         return gateway
     }
 
+    /// Runs `body` when the published view holds all that was committed before. Any thread.
+    func readLinearizably(_ body: @escaping @Sendable (Result<StoreView, EtcdError>) -> Void) {
+        guard let gateway = gateways.first else { preconditionFailure("a server has at least one event loop") }
+        gateway.eventLoop.execute {
+            gateway.readLinearizably(body)
+            gateway.flush()
+        }
+    }
+
     /// Sends a client's request to the log; its bytes go into the entry as they are.
     func propose(
         _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall, limit: Int,

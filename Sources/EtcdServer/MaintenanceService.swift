@@ -69,6 +69,11 @@ final class MaintenanceService: Sendable {
             response.raftTerm = core.term
             response.raftAppliedIndex = core.appliedIndex
             response.isLearner = core.applier.cluster.members[core.settings.memberID]?.isLearner ?? false
+            response.storageVersion = core.applier.toldStorageVersion.description
+            if let target = core.applier.cluster.downgradeTarget {
+                response.downgradeInfo.enabled = true
+                response.downgradeInfo.targetVersion = target.description
+            }
             if core.leader == 0 { response.errors.append(EtcdError.noLeader.message) }
             for alarm in core.applier.raisedAlarms {
                 let name = alarm.kind == .noSpace ? "NOSPACE" : "CORRUPT"

@@ -1,4 +1,5 @@
 import Member
+import Membership
 import Synchronization
 
 /// What other threads may know of the member without asking its thread: numbers that it keeps up to date.
@@ -26,7 +27,17 @@ final class MemberStatus: Sendable {
     let isCorrupt = Atomic<Bool>(false)
     /// Whether this member learns and does not vote.
     let isLearner = Atomic<Bool>(false)
+    private let clusterVersionNumber = Atomic<Int>(0)
     private let lastRequestID: Atomic<UInt64>
+
+    /// The cluster's version; nil while it has none.
+    var clusterVersion: ClusterVersion? {
+        get {
+            let number = clusterVersionNumber.load(ordering: .relaxed)
+            return number == 0 ? nil : ClusterVersion(number >> 16, number & 0xffff)
+        }
+        set { clusterVersionNumber.store(newValue.map { $0.major << 16 | $0.minor } ?? 0, ordering: .relaxed) }
+    }
 
     init(memberID: UInt64, clusterID: UInt64, requestIDs: RequestIDs) {
         self.memberID = memberID

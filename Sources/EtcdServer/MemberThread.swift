@@ -57,6 +57,7 @@ final class MemberThread: @unchecked Sendable {
         var autoCompactor: AutoCompactor
         var published: PublishedAttributes
         var advancesFirstElection: Bool
+        var versions: VersionMonitor
         var logger: Logger
     }
 
@@ -200,6 +201,7 @@ final class MemberThread: @unchecked Sendable {
             runTimers(now: now)
             stopIfRemoved(now: now)
             publishIfNeeded(now: now)
+            running.settings.versions.look(self, now: now)
             takeBacklog(now: now)
             if !goesOn { break }
             finishTurn(core.process(now: now), now: now)
@@ -325,9 +327,9 @@ final class MemberThread: @unchecked Sendable {
     }
 
     private func publishIfNeeded(now: Int64) {
-        guard !isReady, core.leader != 0, now >= timers.publish else { return }
+        // The cluster's version says in which form.
+        guard !isReady, core.leader != 0, core.clusterVersion != nil, now >= timers.publish else { return }
         timers.publish = now + core.settings.requestTimeout
-        core.proposeClusterVersion(EtcdVersion.cluster, now: now)
         core.publish(running.settings.published, now: now)
     }
 
@@ -352,6 +354,7 @@ final class MemberThread: @unchecked Sendable {
         // Others first: their disks work while this member's does.
         if !output.messages.isEmpty { running.peers.send(output.messages) }
         sendSnapshots(output.snapshotsToSend)
+        if let refusal = output.refusal { FatalError.stop(logger, "the member cannot follow its cluster", refusal) }
         for message in output.appends { running.log.send(.append(message)) }
         if output.restored { followRestoration() }
         logMembership(output.membership)
@@ -374,6 +377,8 @@ final class MemberThread: @unchecked Sendable {
         deliverAnswers()
         if output.wantsCommit { wantsCommit = true }
         commitIfDue(now: now)
+        // What follows is for the next turn, which nothing else might begin.
+        if running.settings.versions.note(core) { perform { _ in } }
         announceIfReady()
     }
 
@@ -452,6 +457,7 @@ final class MemberThread: @unchecked Sendable {
     private func updateStatus(_ output: MemberCore.Output) {
         let status = running.status
         status.term.store(core.term, ordering: .relaxed)
+        status.clusterVersion = core.clusterVersion
         status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
         status.committedIndex.store(core.committedIndex, ordering: .relaxed)
         status.isLearner.store(

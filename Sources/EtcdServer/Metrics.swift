@@ -113,6 +113,11 @@ final class Metrics: Sendable {
         text +=
             "# HELP etcd_server_version Which version is running. 1 for 'server_version' label with current version.\n"
         text += "# TYPE etcd_server_version gauge\netcd_server_version{server_version=\"\(EtcdVersion.server)\"} 1\n"
+        if let version = status.clusterVersion {
+            let name = "etcd_cluster_version"
+            text += "# HELP \(name) Which version is running. 1 for 'cluster_version' label with current cluster version\n"
+            text += "# TYPE \(name) gauge\n\(name){cluster_version=\"\(version.series)\"} 1\n"
+        }
         gauge(
             "etcd_mvcc_db_total_size_in_bytes", "Total size of the underlying database physically allocated in bytes.",
             status.databaseBytes.load(ordering: .relaxed))

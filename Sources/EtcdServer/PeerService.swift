@@ -4,9 +4,13 @@ import PeerTransport
 /// What the member answers on its peer port apart from Raft's traffic.
 final class PeerService: Sendable {
     let member: MemberThread
+    private let gateways: Gateways
+    private let status: MemberStatus
 
-    init(member: MemberThread) {
+    init(member: MemberThread, gateways: Gateways, status: MemberStatus) {
         self.member = member
+        self.gateways = gateways
+        self.status = status
     }
 
     /// Answers `call`, sooner or later.
@@ -15,6 +19,7 @@ final class PeerService: Sendable {
         case "/version": version(call)
         case "/members": members(call)
         case let path where path.hasPrefix(Promotion.path): promote(call)
+        case "/downgrade/enabled": downgradeEnabled(call)
         default: call.respond(PeerResponse(status: 404, text: "404 page not found\n"))
         }
     }
@@ -35,6 +40,27 @@ final class PeerService: Sendable {
             let text = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
             call.respond(
                 PeerResponse(status: 200, headers: [("content-type", "application/json")], body: Array(text.utf8)))
+        }
+    }
+
+    /// Whether the cluster is being taken back, asked by those who join it.
+    private func downgradeEnabled(_ call: PeerCall) {
+        if refuseAllBut(["GET"], call) { return }
+        let headers = [("x-etcd-cluster-id", Identity.text(status.clusterID))]
+        gateways.readLinearizably { [member] view in
+            switch view {
+            case .success:
+                member.perform { member in
+                    let isEnabled = member.core.applier.cluster.downgradeTarget != nil
+                    call.respond(
+                        PeerResponse(
+                            status: 200, headers: headers + [("content-type", "text/plain")],
+                            body: Array("\(isEnabled)".utf8)))
+                }
+            case .failure(let error):
+                call.respond(
+                    PeerResponse(status: 500, headers: headers, body: Array("failed linearized read: \(error)\n".utf8)))
+            }
         }
     }
 

@@ -29,8 +29,10 @@ extension MemberCore {
     }
 
     /// The log entry under `id` that begins the way back to `target`, or ends it with nil.
-    public func downgradeEntry(_ target: ClusterVersion?, published: PublishedAttributes, id: UInt64) -> [UInt8] {
-        ClusterRequest.downgrade(DowngradeState(target: target), memberID: settings.memberID, published)
+    public func downgradeEntry(_ target: ClusterVersion?, id: UInt64) -> [UInt8] {
+        let own = applier.cluster.members[settings.memberID]
+        let published = PublishedAttributes(name: own?.name ?? "", clientURLs: own?.clientURLs ?? [])
+        return ClusterRequest.downgrade(DowngradeState(target: target), memberID: settings.memberID, published)
             .entry(id: id, for: clusterVersion)
     }
 

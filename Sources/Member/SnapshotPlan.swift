@@ -7,6 +7,9 @@ extension MemberCore {
     /// Entries since the last snapshot may take this much memory before another is due, however few they are.
     public static let snapshotBytes = 128 << 20
 
+    /// Whether a snapshot must be made for the cluster's version to have gone back on this member's disk.
+    public var needsSnapshot: Bool { applier.needsSnapshot }
+
     /// A snapshot of the log at the applied index. The state machine's data up to there must be committed in the backend
     /// before the snapshot is saved.
     public func makeSnapshot() -> Snapshot {
@@ -15,9 +18,9 @@ extension MemberCore {
         return presentSnapshot()
     }
 
-    /// Whether enough was applied since the last snapshot, by `count` or by bytes, for another.
+    /// Whether enough was applied since the last snapshot, by `count` or by bytes, for another, or one is needed.
     public func isSnapshotDue(count: UInt64) -> Bool {
-        appliedIndex - snapshotIndex > count || bytesSinceSnapshot > Self.snapshotBytes
+        appliedIndex - snapshotIndex > count || bytesSinceSnapshot > Self.snapshotBytes || needsSnapshot
     }
 
     /// The state at the applied index, as far as the backend does not hold it.

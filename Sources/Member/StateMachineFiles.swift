@@ -57,6 +57,9 @@ public struct StateMachineFiles: Sendable {
     func open(_ backend: Backend, snapshot: Snapshot, publisher: StorePublisher? = nil) throws -> Applier {
         let image =
             snapshot.isEmpty ? StoreV2Image() : try StoreV2Image(decoding: snapshot.data, clusterID: clusterID)
+        for version in [image.cluster?.version, try Applier.storedVersion(backend)] {
+            if let refusal = StartError(unlessServed: version) { throw refusal }
+        }
         // Leases come before the store, whose keys hang on them.
         let lessor = Lessor(configuration: leases, storage: BackendLeases(backend))
         try lessor.restore(try backend.all(.lease))
