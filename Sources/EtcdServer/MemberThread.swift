@@ -184,8 +184,6 @@ final class MemberThread: @unchecked Sendable {
             compaction: now)
         startedAt = now
         mayAdvanceElection = running.settings.advancesFirstElection
-        let peers = running.peers
-        core.peerActiveSince = { peers.activeSince($0) }
         connectToMembers()
         core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         finishTurn(core.process(now: now), now: now)

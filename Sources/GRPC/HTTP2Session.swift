@@ -444,10 +444,10 @@ extension HTTP2Session {
 
     /// Whether a field's name is a token in lower case and its value has no control characters.
     private static func isWellFormed(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
-        guard let start = name.baseAddress else { return false }
-        guard nghttp2_check_header_name(start.assumingMemoryBound(to: UInt8.self), name.count) != 0 else { return false }
-        guard let text = value.baseAddress else { return true }
-        return nghttp2_check_header_value(text.assumingMemoryBound(to: UInt8.self), value.count) != 0
+        guard let nameStart = name.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return false }
+        guard nghttp2_check_header_name(nameStart, name.count) != 0 else { return false }
+        guard let valueStart = value.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return true }
+        return nghttp2_check_header_value(valueStart, value.count) != 0
     }
 
     private func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) {

@@ -47,11 +47,7 @@ extension MemberCore {
     private func handOver() {
         guard isLeader, !isAlone, !hasHandedOver else { return }
         hasHandedOver = true
-        let candidates = raft.status.progress.filter { id, progress in
-            id != settings.memberID && !progress.isLearner && progress.recentlyActive
-        }
-        let best = candidates.max { ($0.value.match, $0.key) < ($1.value.match, $1.key) }?.key
-        guard let best else { return }
+        guard let best = bestFollower else { return }
         output.diskNotices.append(.handingOver(to: best))
         raft.transferLeadership(to: best)
     }

@@ -50,8 +50,14 @@ extension MemberCore {
     /// removal, for until the others have applied that they do not campaign.
     func leaveLeadershipWhenRemoved() {
         guard isRemoved, isLeader, raft.basicStatus.leadTransferee == 0 else { return }
-        let candidates = raft.status.progress.filter { !$0.value.isLearner && $0.key != settings.memberID }
-        let best = candidates.max { ($0.value.match, $1.key) < ($1.value.match, $0.key) }
-        if let best { raft.transferLeadership(to: best.key) }
+        if let bestFollower { raft.transferLeadership(to: bestFollower) }
+    }
+
+    /// The voter that this leader heard lately and that has most of its log; nil when there is none.
+    var bestFollower: UInt64? {
+        let candidates = raft.status.progress.filter { id, progress in
+            id != settings.memberID && !progress.isLearner && progress.recentlyActive
+        }
+        return candidates.max { ($0.value.match, $0.key) < ($1.value.match, $1.key) }?.key
     }
 }

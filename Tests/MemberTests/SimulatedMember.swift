@@ -44,6 +44,10 @@ final class SimulatedMember {
     var commits: [Commit] = []
     var wantsCommit = false
     var diskNotices: [DiskNotice] = []
+    var membership: [Cluster.Effect] = []
+    var changes: [MembershipChangeResult] = []
+    var handovers: [(token: UInt64, error: EtcdError?)] = []
+    var removedSelf = false
     /// Whether orders for the log wait and none comes back.
     var diskStalls = false
     /// Told of each order for the log, before it is written.
@@ -96,6 +100,10 @@ final class SimulatedMember {
         failedReads += output.failedReads
         messages += output.messages
         commits += output.commits
+        membership += output.membership
+        changes += output.changes
+        handovers += output.handovers
+        if output.removedSelf { removedSelf = true }
         if output.wantsCommit { wantsCommit = true }
         diskNotices += output.diskNotices
     }

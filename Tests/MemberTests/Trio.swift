@@ -8,10 +8,11 @@ struct Trio {
     /// Members whose messages are lost in both directions.
     var cut: Set<UInt64> = []
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64, arguments: [String] = []) throws {
         let cluster = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3"
         for (index, name) in ["a", "b", "c"].enumerated() {
-            members.append(try SimulatedMember(name: name, cluster: cluster, seed: seed + UInt64(index)))
+            members.append(
+                try SimulatedMember(name: name, cluster: cluster, seed: seed + UInt64(index), arguments: arguments))
         }
         try settle()
     }
