@@ -19,6 +19,8 @@ final class HTTP2Session: @unchecked Sendable {
     private var isRequestBlock = false
     /// The fields of that block. There is one for all requests, as their blocks never interleave.
     let requestHead = RequestHead()
+    private var rules = RequestRules()
+    private let isServer: Bool
     private var headerListSize = 0
     private let maximumHeaderList: Int
     /// Bytes that nghttp2 gave and that did not fit the last buffer.
@@ -40,6 +42,7 @@ final class HTTP2Session: @unchecked Sendable {
 
     init(server: Bool, settings: Settings, lowWaterMark: Int, delegate: any HTTP2SessionDelegate) {
         self.delegate = delegate
+        isServer = server
         self.lowWaterMark = lowWaterMark
         maximumHeaderList = Int(settings.maximumHeaderList)
         let user = Unmanaged.passUnretained(self).toOpaque()
@@ -282,11 +285,9 @@ extension HTTP2Session {
     private static let resetRate: UInt64 = 10_000
 
     nonisolated(unsafe) private static let clientOptions = makeOptions()
-
     nonisolated(unsafe) private static let serverOptions: OpaquePointer? = {
         let options = makeOptions()
-        // nghttp2 refuses an `:authority` that is a whole URL, which etcdctl 3.4 sends for an endpoint with a scheme. Go's
-        // server does not look at it; the names and values of fields are checked here.
+        // `RequestRules` checks the heads instead.
         nghttp2_option_set_no_http_messaging(options, 1)
         return options
     }()
@@ -413,6 +414,7 @@ extension HTTP2Session {
         guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         isRequestBlock = true
         requestHead.begin()
+        rules.begin()
         let stream = delegate.openedStream(head.stream_id)
         stream.id = head.stream_id
         attach(stream)
@@ -430,33 +432,32 @@ extension HTTP2Session {
             return
         }
         if isRequestBlock {
-            guard Self.isWellFormed(name, value) else {
-                if let stream = headerStream { reset(stream, code: NGHTTP2_PROTOCOL_ERROR.rawValue) }
-                headerStream = nil
-                isRequestBlock = false
-                return
-            }
+            guard rules.allows(name, value) else { return refuseHead() }
             requestHead.add(name, value)
+        } else if isServer {
+            // A request's trailers: gRPC does not use them, but they must be well-formed.
+            if !RequestRules.allowsField(name, value) { refuseHead() }
         } else {
             headerStream?.receivedHeader(name: name, value: value)
         }
     }
 
-    /// Whether a field's name is a token in lower case and its value has no control characters.
-    private static func isWellFormed(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
-        guard let nameStart = name.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return false }
-        guard nghttp2_check_header_name(nameStart, name.count) != 0 else { return false }
-        guard let valueStart = value.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return true }
-        return nghttp2_check_header_value(valueStart, value.count) != 0
+    /// Ends a stream whose request is malformed.
+    private func refuseHead() {
+        if let stream = headerStream { reset(stream, code: NGHTTP2_PROTOCOL_ERROR.rawValue) }
+        headerStream = nil
+        isRequestBlock = false
     }
 
     private func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) {
         let head = Self.header(of: frame)
         switch UInt32(head.type) {
         case NGHTTP2_HEADERS.rawValue:
+            let ends = head.flags & Self.endStream != 0
+            // A second head of a request is its trailers, which end it.
+            if isServer, isRequestBlock ? !rules.isComplete : !ends { refuseHead() }
             guard let stream = headerStream else { return }
             headerStream = nil
-            let ends = head.flags & Self.endStream != 0
             stream.remoteEnded = ends
             stream.receivedHeaders(endStream: ends)
             if ends { stream.receivedEnd() }

@@ -55,6 +55,55 @@ import Testing
         #expect(frames.last.map { $0.flags & Frame.endStream } == Frame.endStream)
     }
 
+    /// Which request heads are served, and which end in a reset of their stream (RFC 9113, section 8).
+    @Test(arguments: [
+        // etcdctl dials endpoints that are written as URLs under the URL's own text.
+        ("authority that is a URL", [(":path", "/p"), (":authority", "http://127.0.0.1:2379")], true),
+        ("no authority", [(":path", "/p")], true),
+        ("control character in a value", [(":path", "/p"), ("x", "a\u{1}")], false),
+        ("te of trailers", [(":path", "/p"), ("te", "trailers")], true),
+        ("no path", [("x", "y")], false),
+        ("empty path", [(":path", "")], false),
+        ("path twice", [(":path", "/p"), (":path", "/q")], false),
+        ("pseudo-header behind a field", [("x", "y"), (":path", "/p")], false),
+        ("unknown pseudo-header", [(":path", "/p"), (":nope", "y")], false),
+        ("upper case", [(":path", "/p"), ("X", "y")], false),
+        ("field of an HTTP/1.1 connection", [(":path", "/p"), ("connection", "close")], false),
+        ("te of something else", [(":path", "/p"), ("te", "gzip")], false),
+        ("control character in the path", [(":path", "/p\u{1}")], false),
+    ])
+    func headsAreChecked(what: String, fields: [(String, String)], isServed: Bool) throws {
+        let client = try RawClient(methods: Self.echo, http: Self.http)
+        try client.open()
+        _ = try client.readFrames()
+        let fields = [(":method", "GET"), (":scheme", "http")] + fields
+        try client.write(Frame.headers(fields, stream: 1, endStream: true))
+        let frames = try client.readFrames().filter { $0.stream == 1 }
+        if isServed {
+            #expect(try HeaderDecoder.decode(try #require(frames.first).payload)[":status"] == "200", "\(what)")
+        } else {
+            #expect(frames.map(\.kind) == [Frame.Kind.reset.rawValue], "\(what)")
+            #expect(frames.first?.code == 1, "\(what)")
+        }
+        // The connection goes on.
+        try client.write(
+            Frame.headers([(":method", "GET"), (":scheme", "http"), (":path", "/p")], stream: 3, endStream: true))
+        #expect(try client.readFrames().contains { $0.stream == 3 && $0.kind == Frame.Kind.headers.rawValue })
+    }
+
+    /// Trailers end a request and have no pseudo-headers.
+    @Test(arguments: [([("x", "y")], true, true), ([("x", "y")], false, false), ([(":path", "/q")], true, false)])
+    func trailersAreChecked(fields: [(String, String)], ends: Bool, isServed: Bool) throws {
+        let client = try RawClient(methods: Self.echo, http: Self.http)
+        try client.open()
+        _ = try client.readFrames()
+        try client.write(Frame.headers([(":method", "POST"), (":scheme", "http"), (":path", "/p")], stream: 1))
+        try client.write(Frame.headers(fields, stream: 1, endStream: ends))
+        let kinds = try client.readFrames().filter { $0.stream == 1 }.map(\.kind)
+        #expect(kinds.contains(Frame.Kind.headers.rawValue) == isServed)
+        #expect(kinds.contains(Frame.Kind.reset.rawValue) != isServed)
+    }
+
     @Test func bodiesAreBoundedInBothVersions() throws {
         let limit: (inout Server.Configuration) -> Void = { $0.maximumHTTPBody = 100 }
         let body = String(repeating: "x", count: 101)
