@@ -37,10 +37,18 @@ extension Applier {
         return try encode(response)
     }
 
+    /// Whether the cluster's version is one whose members all keep checkpoints of leases over a restart: 3.6 and later.
+    public var clusterPersistsCheckpoints: Bool {
+        let numbers = (cluster.version ?? "").split(separator: ".").compactMap { Int($0) }
+        return numbers.count >= 2 && (numbers[0], numbers[1]) >= (3, 6)
+    }
+
     func checkpointLeases(_ bytes: UnsafeRawBufferPointer, now: Int64) throws(EtcdError) -> [UInt8] {
         let request: Etcdserverpb_LeaseCheckpointRequest = try message(bytes)
         for checkpoint in request.checkpoints {
-            lessor.checkpoint(id: checkpoint.id, remainingTTL: checkpoint.remainingTtl, now: now)
+            lessor.checkpoint(
+                id: checkpoint.id, remainingTTL: checkpoint.remainingTtl,
+                persists: lessor.configuration.persistsCheckpoints || clusterPersistsCheckpoints, now: now)
         }
         var response = Etcdserverpb_LeaseCheckpointResponse()
         response.header = Etcdserverpb_ResponseHeader(header())

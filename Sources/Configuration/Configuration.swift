@@ -37,6 +37,8 @@ public struct MemberConfiguration: Sendable {
     public var autoCompaction: AutoCompaction
     public var backendBatchMilliseconds: Int
     public var backendBatchLimit: Int
+    public var corruptionChecks: CorruptionChecks
+    public var leaseCheckpoints: LeaseCheckpoints
     public var logLevel: LogLevel
 
     /// Whether the initial cluster is being made or joined.
@@ -129,6 +131,9 @@ public struct MemberConfiguration: Sendable {
         let limit: Int = try flags.number("backend-batch-limit")
         backendBatchLimit = limit == 0 ? 10_000 : limit
         guard backendBatchLimit > 0 else { throw flags.invalid("backend-batch-limit", "is not above zero") }
+        let gates = try FeatureGates(flags)
+        corruptionChecks = try CorruptionChecks(flags, gates: gates)
+        leaseCheckpoints = try LeaseCheckpoints(flags, gates: gates)
         guard let level = LogLevel(rawValue: flags.text("log-level")) else {
             throw flags.invalid("log-level", "is none of debug, info, warn, error, panic, fatal")
         }

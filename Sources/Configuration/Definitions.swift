@@ -39,6 +39,25 @@ extension MemberConfiguration {
         .init("advertise-client-urls", clientURL, "This member's client URLs, told to clients."),
         .init("auto-compaction-mode", "periodic", "Compacts by time ('periodic') or by 'revision'."),
         .init("auto-compaction-retention", "0", "What automatic compaction keeps: hours, a duration, or revisions."),
+        .init(
+            "experimental-initial-corrupt-check", "false", isSwitch: true,
+            "Compare the data with the other members' before serving anyone."),
+        .init("corrupt-check-time", "0s", "Time between two comparisons of all members' data; 0s is never."),
+        .init("experimental-corrupt-check-time", "0s", "An older name of --corrupt-check-time."),
+        .init(
+            "experimental-compact-hash-check-enabled", "false", isSwitch: true,
+            "Compare the hashes that members keep of each compaction."),
+        .init("compact-hash-check-time", "1m", "Time between two comparisons of compactions' hashes."),
+        .init("experimental-compact-hash-check-time", "1m", "An older name of --compact-hash-check-time."),
+        .init(
+            "experimental-enable-lease-checkpoint", "false", isSwitch: true,
+            "Record the remaining TTL of long leases in the log; when not given, from cluster version 3.6 on."),
+        .init(
+            "experimental-enable-lease-checkpoint-persist", "false", isSwitch: true,
+            "Keep recorded TTLs over a restart also below cluster version 3.6."),
+        .init(
+            "feature-gates", "",
+            "Features to switch, as Name=true,…: CompactHashCheck, InitialCorruptCheck, LeaseCheckpoint."),
         .init("log-level", "info", "Least severe log lines to write: debug, info, warn, error, panic, fatal."),
         .init("logger", "zap", "Form of the log lines; only 'zap', JSON lines."),
         .init("log-outputs", "default", "Where log lines go; 'default' is standard error."),

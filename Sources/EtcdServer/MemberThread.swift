@@ -185,7 +185,6 @@ final class MemberThread: @unchecked Sendable {
         startedAt = now
         mayAdvanceElection = running.settings.advancesFirstElection
         connectToMembers()
-        core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
         if core.confState.voters == [core.settings.memberID] { core.campaign() }
@@ -279,6 +278,7 @@ final class MemberThread: @unchecked Sendable {
             timers.lease = now + Self.leaseInterval
             let expired = core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
             running.status.expiredLeases.add(UInt64(expired), ordering: .relaxed)
+            core.checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
         }
         if now >= timers.purge {
             timers.purge = now + Self.purgeInterval

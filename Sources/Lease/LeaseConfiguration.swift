@@ -2,14 +2,15 @@
 public struct LeaseConfiguration: Sendable {
     /// The shortest TTL that is granted, in seconds; a shorter request is raised to it.
     public var minimumTTL: Int64 = 2
-    /// Whether the remaining TTL of long leases is recorded through the log (etcd's feature `LeaseCheckpoint`).
-    public var recordsCheckpoints = false
-    /// The time between two checkpoints of one lease, in milliseconds.
-    public var checkpointInterval: Int64 = 300_000
+    /// The time that a change of leader may give a lease anew, in milliseconds, before it is recorded through the log. A
+    /// lease that is renewed more often is never recorded, so this can be shorter than etcd's five minutes.
+    public var checkpointInterval: Int64 = 60_000
+    /// Whether recorded TTLs are kept over a restart at every version of the cluster.
+    public var persistsCheckpoints = false
     /// The time after which an expired lease is handed out again when its revoke was not applied, in milliseconds.
     public var revokeRetryInterval: Int64 = 3_000
 
-    /// etcd's defaults.
+    /// The defaults.
     public init() {}
 
     /// The minimum TTL that goes with an election timeout, in seconds.

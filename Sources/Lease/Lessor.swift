@@ -12,6 +12,9 @@ public final class Lessor {
     /// The most leases that should be revoked in a second; expiries of a new primary are spread to stay below it.
     public static let revokesPerSecond = 1000
 
+    /// The most checkpoints that should be recorded in a second.
+    public static let checkpointsPerSecond = 1000
+
     /// A lease. The row of a revoked lease is used again.
     struct Row {
         var id: Int64
@@ -26,7 +29,8 @@ public final class Lessor {
     /// The expiry of a lease that only its revoke ends.
     static let forever = Int64.max
 
-    let configuration: LeaseConfiguration
+    /// What this lessor was made with.
+    public let configuration: LeaseConfiguration
     private let storage: any LeaseStorage
     var rows: [Row] = []
     private var freeSlots: [Int32] = []
@@ -38,6 +42,12 @@ public final class Lessor {
     var checkpoints = DeadlineHeap()
     /// Whether this lessor decides about expiry.
     public internal(set) var isPrimary = false
+    /// Whether the remaining TTL of long leases is recorded through the log (etcd's feature `LeaseCheckpoint`).
+    public var recordsCheckpoints = false {
+        didSet { if recordsCheckpoints != oldValue { planCheckpoints() } }
+    }
+    /// When the checkpoints were last planned for all leases.
+    var plannedAt: Int64 = 0
 
     /// A lessor without leases that is not the primary.
     public init(configuration: LeaseConfiguration, storage: any LeaseStorage) {

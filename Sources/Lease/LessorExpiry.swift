@@ -31,7 +31,7 @@ extension Lessor {
         let renewed = now.adding(seconds: row.ttl)
         rows[Int(slot)].expiry = renewed
         expiries.set(slot: slot, deadline: renewed, tie: id)
-        return LeaseRenewal(ttl: row.ttl, clearsCheckpoint: configuration.recordsCheckpoints && row.remainingTTL > 0)
+        return LeaseRenewal(ttl: row.ttl, clearsCheckpoint: row.remainingTTL > 0)
     }
 
     /// Makes this lessor the primary: every lease starts again with its TTL (what was left at its last checkpoint)
@@ -40,6 +40,7 @@ extension Lessor {
     /// Leases that would run out together are spread: no second sees more than three quarters of the revoke rate.
     public func promote(extend: Int64, now: Int64) {
         isPrimary = true
+        plannedAt = now
         for slot in slots.values { start(slot, extend: extend, now: now) }
         guard slots.count > Self.plannedExpiriesPerSecond else { return }
         let order = slots.values.sorted { expiryOrder($0) < expiryOrder($1) }

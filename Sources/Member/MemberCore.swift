@@ -65,6 +65,8 @@ public final class MemberCore {
         public var quotaBytes: Int64
         /// Whether changes of the members that would put the quorum at risk are refused.
         public var strictReconfigurationCheck = true
+        /// Whether the remaining TTL of long leases is recorded in the log; nil leaves it to the cluster's version.
+        public var leaseCheckpoints: Bool?
         /// The learners that the cluster may have; the same on all members.
         public var maximumLearners = Cluster.defaultMaximumLearners
         /// Entries kept in memory behind a snapshot, so that a follower which is a little late gets entries and not the

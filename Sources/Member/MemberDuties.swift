@@ -20,6 +20,34 @@ extension MemberCore {
         return requests.count
     }
 
+    /// Proposes checkpoints of the leases that a change of leader would give much time anew, at most `limit` of them.
+    /// They are recorded where all members keep them, or where the settings say so.
+    public func checkpointLeases(limit: Int, now: Int64) {
+        let lessor = applier.lessor
+        guard isLeader, lessor.isPrimary else { return }
+        lessor.recordsCheckpoints = settings.leaseCheckpoints ?? applier.clusterPersistsCheckpoints
+        let due = lessor.dueCheckpoints(now: now, limit: limit)
+        if !due.isEmpty { proposeCheckpoints(due, now: now) }
+    }
+
+    /// Proposes that the checkpoints of `leases`, which were renewed, are forgotten, and returns the request's id. Only
+    /// once that is applied may a client be told of the renewal: a new leader would end its lease early.
+    public func clearCheckpoints(of leases: [Int64], now: Int64) -> UInt64 {
+        proposeCheckpoints(leases.map { LeaseCheckpoint(id: $0, remainingTTL: 0) }, now: now)
+    }
+
+    @discardableResult
+    private func proposeCheckpoints(_ checkpoints: [LeaseCheckpoint], now: Int64) -> UInt64 {
+        var request = Etcdserverpb_LeaseCheckpointRequest()
+        request.checkpoints = checkpoints.map { checkpoint in
+            var record = Etcdserverpb_LeaseCheckpoint()
+            record.id = checkpoint.id
+            record.remainingTtl = checkpoint.remainingTTL
+            return record
+        }
+        return proposeInternally(.leaseCheckpoint, request, now: now)
+    }
+
     /// Proposes a compaction at `revision`.
     public func compact(at revision: Int64, now: Int64) {
         var request = CompactionRequest(revision: revision)
@@ -29,11 +57,16 @@ extension MemberCore {
         propose([entry(.compaction, writer.bytes)], now: now)
     }
 
-    func proposeInternally(_ kind: RaftRequestView.Kind, _ message: some SwiftProtobuf.Message, now: Int64) {
+    @discardableResult
+    func proposeInternally(
+        _ kind: RaftRequestView.Kind, _ message: some SwiftProtobuf.Message, now: Int64
+    ) -> UInt64 {
         guard let bytes: [UInt8] = try? message.serializedBytes() else {
             preconditionFailure("a request of this member's own does not encode")
         }
-        propose([entry(kind, bytes)], now: now)
+        let request = entry(kind, bytes)
+        propose([request], now: now)
+        return request.id
     }
 
     private func entry(_ kind: RaftRequestView.Kind, _ request: [UInt8]) -> (id: UInt64, data: [UInt8]) {

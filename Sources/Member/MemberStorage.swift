@@ -287,6 +287,7 @@ private struct RestoredLog {
             catchUpEntries: configuration.snapshotCatchUpEntries)
         settings.strictReconfigurationCheck = configuration.strictReconfigurationCheck
         settings.maximumLearners = configuration.maximumLearners
+        settings.leaseCheckpoints = configuration.leaseCheckpoints.recorded
         return MemberCore(
             settings: settings,
             raft: raft, log: storage, applier: applier, stateMachine: stateMachine, snapshot: snapshot.metadata,

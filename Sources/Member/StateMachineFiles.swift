@@ -49,6 +49,7 @@ public struct StateMachineFiles: Sendable {
         leases.minimumTTL = LeaseConfiguration.minimumTTL(
             electionTicks: configuration.electionMilliseconds / configuration.heartbeatMilliseconds,
             heartbeatMilliseconds: configuration.heartbeatMilliseconds)
+        leases.persistsCheckpoints = configuration.leaseCheckpoints.persisted
         self.leases = leases
     }
 

@@ -8,8 +8,9 @@ import Testing
 
     init() {
         var configuration = LeaseConfiguration()
-        configuration.recordsCheckpoints = true
+        configuration.checkpointInterval = 300_000
         lessor = Lessor(configuration: configuration, storage: storage)
+        lessor.recordsCheckpoints = true
     }
 
     @Test func longLeasesAreRecordedEachInterval() throws {
@@ -57,6 +58,42 @@ import Testing
         #expect(lessor.dueCheckpoints(now: 300_000).isEmpty, "nothing is gone of it")
         #expect(lessor.nextCheckpoint(now: 300_000) == 600_000)
         #expect(lessor.dueCheckpoints(now: 600_000) == [LeaseCheckpoint(id: 1, remainingTTL: 700)])
+    }
+
+    @Test func aLeaseThatIsRenewedInTimeIsNeverRecorded() throws {
+        lessor.promote(extend: 0, now: 0)
+        try lessor.grant(id: 1, ttl: 1000, now: 0)
+        for now in stride(from: Int64(0), to: 5_000_000, by: 250_000) {
+            _ = try lessor.renew(id: 1, now: now)
+            #expect(lessor.dueCheckpoints(now: now + 249_999).isEmpty)
+        }
+    }
+
+    @Test func theFeatureMayComeAndGo() throws {
+        lessor.recordsCheckpoints = false
+        lessor.promote(extend: 0, now: 0)
+        try lessor.grant(id: 1, ttl: 1000, now: 0)
+        #expect(lessor.dueCheckpoints(now: 350_000).isEmpty)
+        lessor.recordsCheckpoints = true
+        #expect(lessor.dueCheckpoints(now: 350_000) == [LeaseCheckpoint(id: 1, remainingTTL: 650)])
+        lessor.checkpoint(id: 1, remainingTTL: 650, now: 350_000)
+        lessor.recordsCheckpoints = false
+        #expect(lessor.nextCheckpoint(now: 0) == nil)
+        // What was recorded is cleared all the same, or the next primary would end a lease that was renewed.
+        #expect(try lessor.renew(id: 1, now: 400_000).clearsCheckpoint)
+    }
+
+    @Test func aCheckpointThatDoesNotPersistIsGoneAfterARestart() throws {
+        lessor.promote(extend: 0, now: 0)
+        try lessor.grant(id: 1, ttl: 1000, now: 0)
+        lessor.checkpoint(id: 1, remainingTTL: 400, persists: false, now: 600_000)
+        lessor.demote()
+        lessor.promote(extend: 0, now: 0)
+        #expect(try lessor.timeToLive(id: 1, now: 0, keys: false).remainingTTL == 400)
+        let restarted = Lessor(configuration: LeaseConfiguration(), storage: storage)
+        try restarted.restore(storage.stored)
+        restarted.promote(extend: 0, now: 0)
+        #expect(try restarted.timeToLive(id: 1, now: 0, keys: false).remainingTTL == 1000)
     }
 
     @Test func checkpointsComeInBoundedBatches() throws {
