@@ -8,6 +8,14 @@ public struct CorruptionChecks: Equatable, Sendable {
     public var compactions: Bool
     /// How often it does, in milliseconds.
     public var compactionsMilliseconds: Int64
+
+    /// The checks that these values describe.
+    public init(initial: Bool, periodMilliseconds: Int64, compactions: Bool, compactionsMilliseconds: Int64) {
+        self.initial = initial
+        self.periodMilliseconds = periodMilliseconds
+        self.compactions = compactions
+        self.compactionsMilliseconds = compactionsMilliseconds
+    }
 }
 
 /// The remaining TTL of long leases in the log.
@@ -16,6 +24,12 @@ public struct LeaseCheckpoints: Equatable, Sendable {
     public var recorded: Bool?
     /// Whether they are kept over a restart also where the cluster's version does not ask for it.
     public var persisted: Bool
+
+    /// The checkpoints that these values describe.
+    public init(recorded: Bool?, persisted: Bool) {
+        self.recorded = recorded
+        self.persisted = persisted
+    }
 }
 
 extension CorruptionChecks {
