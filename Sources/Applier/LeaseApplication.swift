@@ -1,9 +1,13 @@
 import EtcdAPI
 import Lease
+import Membership
 import WireFormat
 
 /// Grants, revocations and checkpoints of leases.
 extension Applier {
+    /// From here on etcd keeps checkpoints of leases over a restart without being told to.
+    private static let persistentCheckpoints = ClusterVersion(3, 6)
+
     func grantLease(_ bytes: UnsafeRawBufferPointer, now: Int64) throws(EtcdError) -> [UInt8] {
         if alarms.isOutOfSpace { throw .noSpace }
         let request: Etcdserverpb_LeaseGrantRequest = try message(bytes)
@@ -37,11 +41,8 @@ extension Applier {
         return try encode(response)
     }
 
-    /// Whether the cluster's version is one whose members all keep checkpoints of leases over a restart: 3.6 and later.
-    public var clusterPersistsCheckpoints: Bool {
-        let numbers = (cluster.version ?? "").split(separator: ".").compactMap { Int($0) }
-        return numbers.count >= 2 && (numbers[0], numbers[1]) >= (3, 6)
-    }
+    /// Whether the cluster's version is one whose members all keep checkpoints of leases over a restart.
+    public var clusterPersistsCheckpoints: Bool { cluster.version.map { $0 >= Self.persistentCheckpoints } ?? false }
 
     func checkpointLeases(_ bytes: UnsafeRawBufferPointer, now: Int64) throws(EtcdError) -> [UInt8] {
         let request: Etcdserverpb_LeaseCheckpointRequest = try message(bytes)

@@ -115,7 +115,8 @@ final class Metrics: Sendable {
         text += "# TYPE etcd_server_version gauge\netcd_server_version{server_version=\"\(EtcdVersion.server)\"} 1\n"
         if let version = status.clusterVersion {
             let name = "etcd_cluster_version"
-            text += "# HELP \(name) Which version is running. 1 for 'cluster_version' label with current cluster version\n"
+            text +=
+                "# HELP \(name) Which version is running. 1 for 'cluster_version' label with current cluster version\n"
             text += "# TYPE \(name) gauge\n\(name){cluster_version=\"\(version.series)\"} 1\n"
         }
         gauge(

@@ -158,7 +158,9 @@ public struct StoreV2Image {
                 "/0/removed_members",
                 Dictionary(uniqueKeysWithValues: names.map { ($0, .file("/0/removed_members/\($0)", [])) }))
         }
-        if let version = cluster.version { clusterRoot["version"] = .file("/0/version", Array(version.description.utf8)) }
+        if let version = cluster.version {
+            clusterRoot["version"] = .file("/0/version", Array(version.description.utf8))
+        }
         let image = Image(
             Root: .directory("/", ["0": .directory("/0", clusterRoot), "1": keys]),
             WatcherHub: Hub(EventHistory: Self.emptyHistory), CurrentIndex: currentIndex, Stats: [:], CurrentVersion: 2)

@@ -1,4 +1,5 @@
 import Lease
+import Membership
 import Testing
 
 @testable import Member
@@ -19,17 +20,17 @@ import Testing
         }
     }
 
-    private func start(version: String, seed: UInt64) throws -> (Trio, SimulatedMember) {
+    private func start(version: ClusterVersion, seed: UInt64) throws -> (Trio, SimulatedMember) {
         let trio = try Trio(seed: seed)
         let leader = try trio.elect()
-        leader.core.proposeClusterVersion(version, now: leader.now)
+        leader.core.decideClusterVersion([version, version, version], now: leader.now)
         leader.propose(.leaseGrant, Requests.grant(7, ttl: 300))
         try trio.settle()
         return (trio, leader)
     }
 
-    @Test(arguments: ["3.6.0", "3.7.0"])
-    func aNewLeaderKeepsWhatIsLeftOfALease(version: String) throws {
+    @Test(arguments: [ClusterVersion(3, 6), ClusterVersion(3, 7)])
+    func aNewLeaderKeepsWhatIsLeftOfALease(version: ClusterVersion) throws {
         var (trio, first) = try start(version: version, seed: 21)
         try pass(130, trio)
         #expect(try remaining(first) == 170)
@@ -56,7 +57,7 @@ import Testing
     }
 
     @Test func belowVersion36NothingIsRecorded() throws {
-        var (trio, first) = try start(version: "3.4.0", seed: 22)
+        var (trio, first) = try start(version: ClusterVersion(3, 4), seed: 22)
         let applied = first.core.appliedIndex
         try pass(130, trio)
         #expect(first.core.appliedIndex == applied)
