@@ -13,6 +13,8 @@ public struct MemberConfiguration: Sendable {
     public var initialCluster: InitialCluster
     public var initialClusterToken: String
     public var initialClusterState: ClusterState
+    /// Whether a member that exists becomes the only one of its cluster.
+    public var forcesNewCluster: Bool
     /// Applied entries between two snapshots.
     public var snapshotCount: UInt64
     /// Entries kept in memory behind a snapshot for members that are a little late.
@@ -103,6 +105,7 @@ public struct MemberConfiguration: Sendable {
             throw flags.invalid("initial-cluster-state", "is neither new nor existing")
         }
         initialClusterState = state
+        forcesNewCluster = try flags.isOn("force-new-cluster")
         initialCluster = try Self.cluster(flags, name: name, advertised: initialAdvertisePeerURLs)
         snapshotCount = try flags.number("snapshot-count")
         snapshotCatchUpEntries = try flags.number(
@@ -228,16 +231,27 @@ public struct MemberConfiguration: Sendable {
 
     /// The member that this configuration describes must be one of the initial cluster, by the same URLs: what etcd
     /// checks before it makes a new data directory.
-    public func checkInitialCluster() throws(InvalidConfiguration) {
+    public func checkInitialCluster(_ comparison: URLComparison = URLComparison()) throws(InvalidConfiguration) {
+        let listed = try ownInitialPeerURLs()
+        let advertised = initialAdvertisePeerURLs.sorted()
+        guard let difference = comparison.difference(advertised, listed) else { return }
+        let advertisedText = advertised.joined(separator: ",")
+        let missing = Set(listed).subtracting(advertised).sorted()
+        guard missing.isEmpty else {
+            throw InvalidConfiguration(
+                "--initial-cluster has \(missing.map { "\(name)=\($0)" }.joined(separator: ",")) but missing from "
+                    + "--initial-advertise-peer-urls=\(advertisedText) (\(difference))")
+        }
+        let extra = Set(advertised).subtracting(listed).sorted().joined(separator: ",")
+        throw InvalidConfiguration(
+            "--initial-advertise-peer-urls has \(extra) but missing from --initial-cluster=\(initialCluster.text)")
+    }
+
+    /// The peer URLs of this member in the initial cluster, which must name it.
+    public func ownInitialPeerURLs() throws(InvalidConfiguration) -> [String] {
         guard let own = initialCluster.peerURLs.first(where: { $0.name == name }) else {
             throw InvalidConfiguration("couldn't find local name \"\(name)\" in the initial cluster configuration")
         }
-        let advertised = initialAdvertisePeerURLs.sorted()
-        guard own.urls == advertised else {
-            let listed = own.urls.map { "\(name)=\($0)" }.joined(separator: ",")
-            throw InvalidConfiguration(
-                "--initial-cluster has \(listed) but --initial-advertise-peer-urls=\(advertised.joined(separator: ","))"
-            )
-        }
+        return own.urls
     }
 }

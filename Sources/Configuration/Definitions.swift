@@ -35,6 +35,9 @@ extension MemberConfiguration {
         .init("initial-advertise-peer-urls", peerURL, "This member's peer URLs, told to the other members."),
         .init("initial-cluster", "", "Members to bootstrap with, as name=URL,…; this member alone when empty."),
         .init("initial-cluster-state", "new", "Whether the cluster is 'new' or 'existing'."),
+        .init(
+            "force-new-cluster", "false", isSwitch: true,
+            "Makes the member that the data directory holds the only one of its cluster."),
         .init("initial-cluster-token", "etcd-cluster", "Token that keeps clusters apart."),
         .init("advertise-client-urls", clientURL, "This member's client URLs, told to clients."),
         .init("auto-compaction-mode", "periodic", "Compacts by time ('periodic') or by 'revision'."),

@@ -49,7 +49,8 @@ public final class EtcdMember: @unchecked Sendable {
         // The ports come first: without them nothing is made on the disk.
         let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
         let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0) }
-        let opened = try open(configuration, logger: logger)
+        let bootstrap = try await Bootstrap.prepare(configuration, logger: logger)
+        let opened = try open(configuration, bootstrap, logger: logger)
         logger.info(
             "starting an etcd server",
             metadata: [
@@ -57,7 +58,8 @@ public final class EtcdMember: @unchecked Sendable {
                 "data-dir": .string(configuration.dataDirectory),
                 "local-member-id": .string(Identity.text(opened.memberID)),
                 "cluster-id": .string(Identity.text(opened.clusterID)),
-                "initial-cluster-state": .string(opened.isNew ? "new" : "restarted"),
+                "initial-cluster-state": .string(
+                    opened.isNew ? configuration.initialClusterState.rawValue : "restarted"),
             ])
         for note in opened.notes { logger.warning("\(note)") }
         let ready = ReadySignal()
@@ -69,6 +71,7 @@ public final class EtcdMember: @unchecked Sendable {
                 removed()
                 ready.signal()
             })
+        for peer in opened.firstPeers { member.peers.setPeer(peer.id, urls: peer.peerURLs) }
         for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
         member.run(opened)
         await ready.wait()
@@ -83,7 +86,9 @@ public final class EtcdMember: @unchecked Sendable {
         return member
     }
 
-    private static func open(_ configuration: MemberConfiguration, logger: Logger) throws(StartError) -> OpenedMember {
+    private static func open(
+        _ configuration: MemberConfiguration, _ bootstrap: Bootstrap, logger: Logger
+    ) throws(StartError) -> OpenedMember {
         try OpenedMember.open(
             configuration,
             MemberSurroundings(
@@ -102,7 +107,7 @@ public final class EtcdMember: @unchecked Sendable {
                     case .warning: logger.warning("\(line)")
                     case .error: logger.error("\(line)")
                     }
-                }))
+                }), joining: bootstrap.joined, comparison: bootstrap.comparison)
     }
 
     private init(

@@ -444,11 +444,10 @@ final class MemberThread: @unchecked Sendable {
         }
     }
 
-    /// Connects to the members that the cluster has now, and to no others.
+    /// Connects to the members that the cluster has now.
     private func connectToMembers() {
         let cluster = core.applier.cluster
         running.peers.setRemoved(cluster.removed)
-        running.peers.keepOnlyPeers(Set(cluster.members.keys))
         followMembership(cluster.sortedMembers.map { .updated($0) })
     }
 

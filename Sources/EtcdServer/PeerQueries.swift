@@ -12,12 +12,6 @@ struct PeerQueries {
         var cluster: ClusterVersion?
     }
 
-    /// A cluster as one of its members describes it.
-    struct Described {
-        var id: UInt64
-        var members: [Membership.Member]
-    }
-
     /// How long one question may take: etcd's timeout of a connection and an election.
     private static let timeout = TimeAmount.seconds(2)
 
@@ -60,28 +54,45 @@ struct PeerQueries {
         }
     }
 
-    /// The cluster as the first of `urls` describes it that gives a good answer; nil when none does. Complains about
-    /// the others where `isExpected`.
-    func cluster(at urls: [String], timeout: TimeAmount, isExpected: Bool) async -> Described? {
+    /// The cluster as the first of `urls` describes it that gives a good answer; nil when none does. Complains about the
+    /// others.
+    func cluster(at urls: [String], timeout: TimeAmount) async -> RunningCluster? {
         for url in urls {
-            let problem: String
             do {
-                let response = try await get("/members", at: [url], timeout: timeout)
-                let id = response.headers.first { $0.name == "x-etcd-cluster-id" }
-                if let members = MemberJSON.members(response.body), let id = id.flatMap({ UInt64($0.value, radix: 16) })
-                {
-                    return Described(id: id, members: members)
-                }
-                problem = "the answer is not a list of a cluster's members"
+                return try await describedCluster(at: url, timeout: timeout)
             } catch {
-                problem = "\(error)"
+                logger.warning(
+                    "failed to get cluster response",
+                    metadata: ["address": .string("\(url)/members"), "error": .string("\(error)")])
             }
-            guard isExpected else { continue }
-            logger.warning(
-                "failed to get cluster response",
-                metadata: ["address": .string("\(url)/members"), "error": .string(problem)])
         }
         return nil
+    }
+
+    /// The cluster as any of `urls` describes it within `timeout`. All are asked at once: when a whole cluster is being
+    /// made, none of its members answers yet, and to wait for one after the other would be long.
+    func anyCluster(at urls: [String], timeout: TimeAmount) async -> RunningCluster? {
+        await withTaskGroup(of: RunningCluster?.self) { group in
+            for url in urls {
+                group.addTask { try? await describedCluster(at: url, timeout: timeout) }
+            }
+            for await cluster in group {
+                if let cluster { return cluster }
+            }
+            return nil
+        }
+    }
+
+    private func describedCluster(at url: String, timeout: TimeAmount) async throws -> RunningCluster {
+        let response = try await get("/members", at: [url], timeout: timeout)
+        let header = response.headers.first { $0.name.lowercased() == "x-etcd-cluster-id" }
+        guard let members = MemberJSON.members(response.body) else {
+            throw Refused("the answer is not a list of members")
+        }
+        guard let id = header.flatMap({ UInt64($0.value, radix: 16) }) else {
+            throw Refused("the answer does not name a cluster")
+        }
+        return RunningCluster(id: id, members: members)
     }
 
     /// Whether the cluster of `members` is being taken back, as the first of them tells that answers.
@@ -97,13 +108,16 @@ struct PeerQueries {
     }
 
     private struct Refused: Error, CustomStringConvertible {
-        var status: Int
-        var description: String { "the answer has the status \(status)" }
+        var description: String
+
+        init(_ description: String) {
+            self.description = description
+        }
     }
 
     private func get(_ target: String, at urls: [String], timeout: TimeAmount) async throws -> PeerResponse {
         let response = try await peers.request(PeerRequest("GET", target), urls: urls, timeout: timeout)
-        guard response.status == 200 else { throw Refused(status: response.status) }
+        guard response.status == 200 else { throw Refused("the answer has the status \(response.status)") }
         return response
     }
 }

@@ -55,6 +55,9 @@ public struct OpenedMember {
     public var snapshotIndex: UInt64
     /// Whether the directory was new.
     public var isNew: Bool
+    /// Whom to connect to until the log tells the members: the others of the initial cluster, or those of the cluster
+    /// that is joined.
+    public var firstPeers: [Membership.Member]
     /// What was found damaged and repaired, in words.
     public var notes: [String]
 }
@@ -85,25 +88,36 @@ public struct MemberSurroundings {
 }
 
 extension OpenedMember {
+    /// Whether the data directory that `configuration` names holds a member, so that the flags about the initial cluster
+    /// count no more.
+    public static func exists(_ configuration: MemberConfiguration, on disk: any Disk) -> Bool {
+        WriteAheadLog.exists(disk: disk, directory: MemberPaths(configuration).wal)
+    }
+
     /// Opens the data directory that `configuration` names, or makes a new member in it.
+    ///
+    /// - Parameters:
+    ///   - joined: the cluster that a new member joins, and which of its members it is; without it a new member is one
+    ///     of a new cluster.
+    ///   - comparison: how names among URLs are resolved.
     public static func open(
-        _ configuration: MemberConfiguration, _ surroundings: MemberSurroundings
+        _ configuration: MemberConfiguration, _ surroundings: MemberSurroundings,
+        joining joined: (cluster: RunningCluster, own: Membership.Member)? = nil,
+        comparison: URLComparison = URLComparison()
     ) throws(StartError) -> OpenedMember {
         let paths = MemberPaths(configuration)
         let disk = surroundings.disk
+        let isNew = !exists(configuration, on: disk)
+        if isNew && joined == nil {
+            try explaining("") { try configuration.checkInitialCluster(comparison) }
+            // Without this a member that should have joined others would be a cluster of its own.
+            guard configuration.initialClusterState == .new else {
+                throw StartError("a member with --initial-cluster-state existing was to be made without a cluster to join")
+            }
+        }
         try explaining("cannot use the data directory \(configuration.dataDirectory)") {
             try createDurably(paths.snapshots, disk)
             try createDurably(parentDirectory(of: paths.wal), disk)
-        }
-        let isNew = !WriteAheadLog.exists(disk: disk, directory: paths.wal)
-        if isNew {
-            try explaining("") { try configuration.checkInitialCluster() }
-            // Without this a member that should have joined others would be a cluster of its own.
-            guard configuration.initialClusterState == .new else {
-                throw StartError(
-                    "--initial-cluster-state existing: \(configuration.dataDirectory) holds no member, and this version cannot"
-                        + " join a running cluster")
-            }
         }
         var backend = try explaining("cannot open the database \(paths.database)") {
             try Backend(
@@ -115,10 +129,15 @@ extension OpenedMember {
                 "the database \(paths.database) has applied entries up to index \(backend.consistentIndex), but there is no"
                     + " write-ahead log in \(paths.wal): is --wal-dir the one that it was made with?")
         }
-        var restored =
-            try isNew
-            ? RestoredLog.create(configuration, paths, disk: disk, options: surroundings.logOptions)
-            : RestoredLog.open(paths, disk: disk, options: surroundings.logOptions)
+        var restored: RestoredLog
+        if !isNew {
+            restored = try .open(paths, disk: disk, options: surroundings.logOptions)
+            if configuration.forcesNewCluster { try restored.forceNewCluster() }
+        } else if let joined {
+            restored = try .join(joined.cluster, as: joined.own, paths, disk: disk, options: surroundings.logOptions)
+        } else {
+            restored = try .create(configuration, paths, disk: disk, options: surroundings.logOptions)
+        }
         let snapshots = SnapshotDirectory(disk: disk, path: paths.snapshots)
         let stateMachine = StateMachineFiles(
             configuration, disk: disk, snapshots: snapshots, database: paths.database, memberID: restored.memberID,
@@ -128,7 +147,8 @@ extension OpenedMember {
         return OpenedMember(
             core: core, log: restored.log, backend: backend, snapshots: snapshots, paths: paths,
             memberID: restored.memberID, clusterID: restored.clusterID,
-            snapshotIndex: restored.snapshot.metadata.index, isNew: isNew, notes: restored.notes)
+            snapshotIndex: restored.snapshot.metadata.index, isNew: isNew,
+            firstPeers: restored.firstPeers.filter { $0.id != restored.memberID }, notes: restored.notes)
     }
 }
 
@@ -157,40 +177,15 @@ func explaining<Value>(_ what: String, _ body: () throws -> Value) throws(StartE
 }
 
 /// The log of a member and what it begins with.
-private struct RestoredLog {
+struct RestoredLog {
     var log: WriteAheadLog
     var snapshot: Snapshot
     var hardState: HardState
     var entries: [Entry]
     var memberID: UInt64
     var clusterID: UInt64
+    var firstPeers: [Membership.Member] = []
     var notes: [String] = []
-
-    /// A new log, with the entries that make the initial cluster: every member writes the same ones.
-    static func create(
-        _ configuration: MemberConfiguration, _ paths: MemberPaths, disk: any Disk, options: WriteAheadLog.Options
-    ) throws(StartError) -> RestoredLog {
-        let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
-        guard let own = members.first(where: { $0.name == configuration.name }) else {
-            throw StartError("the initial cluster does not name the member \(configuration.name)")
-        }
-        let clusterID = Identity.cluster(memberIDs: members.map(\.id))
-        let term: UInt64 = 1
-        let entries = members.sorted { $0.id < $1.id }.enumerated().map { position, member in
-            let change = ConfigurationChange(nodeID: member.id, context: MemberJSON.encode(member))
-            return Entry(
-                term: term, index: UInt64(position + 1), type: .configurationChange, data: change.encoded())
-        }
-        let hardState = HardState(term: term, commit: UInt64(entries.count))
-        let log = try explaining("cannot create the write-ahead log \(paths.wal)") {
-            try WriteAheadLog.create(
-                disk: disk, directory: paths.wal, metadata: metadata(memberID: own.id, clusterID: clusterID),
-                entries: entries, hardState: hardState, options: options)
-        }
-        return RestoredLog(
-            log: log, snapshot: Snapshot(), hardState: hardState, entries: entries, memberID: own.id,
-            clusterID: clusterID)
-    }
 
     /// The log in the data directory, from its newest good snapshot on.
     static func open(
@@ -217,7 +212,7 @@ private struct RestoredLog {
     }
 
     /// The record with which every segment begins: whose log it is.
-    private static func metadata(memberID: UInt64, clusterID: UInt64) -> [UInt8] {
+    static func metadata(memberID: UInt64, clusterID: UInt64) -> [UInt8] {
         var writer = WireWriter()
         writer.alwaysVarint(1, memberID)
         writer.alwaysVarint(2, clusterID)

@@ -39,6 +39,16 @@ public struct InitialCluster: Equatable, Sendable {
         }
     }
 
+    /// The description in the form of the flag.
+    public var text: String {
+        peerURLs.flatMap { member in member.urls.map { "\(member.name)=\($0)" } }.joined(separator: ",")
+    }
+
+    /// The peer URLs of all members but `name`, in ascending order: whom that one asks about the cluster.
+    public func peerURLs(except name: String) -> [String] {
+        peerURLs.filter { $0.name != name }.flatMap(\.urls).sorted()
+    }
+
     /// The members with the ids that follow from `token`.
     public func members(token: String) -> [Member] {
         peerURLs.map { Member(id: Identity.member(peerURLs: $0.urls, token: token), name: $0.name, peerURLs: $0.urls) }
