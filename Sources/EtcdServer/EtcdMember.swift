@@ -158,6 +158,7 @@ public final class EtcdMember: @unchecked Sendable {
                 logger: logger),
             events: PeerEvents(
                 received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
+                gone: { member.send(.gone($0)) },
                 snapshotReported: { member.send(.snapshotReported(to: $0, succeeded: $1)) },
                 removed: { member.send(.removedByPeers) }, request: { peerService.answer($0) }))
         var methods = HealthService().methods

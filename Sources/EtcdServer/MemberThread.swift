@@ -28,6 +28,8 @@ final class MemberThread: @unchecked Sendable {
         case messages([Message])
         /// A message to this member was lost.
         case unreachable(UInt64)
+        /// The process of this member has ended.
+        case gone(UInt64)
         case snapshotReported(to: UInt64, succeeded: Bool)
         /// Another member says that this one was removed from the cluster.
         case removedByPeers
@@ -108,6 +110,7 @@ final class MemberThread: @unchecked Sendable {
     private var isRestoring = false
     private var isReady = false
     private var startedAt: Int64 = 0
+    private var leaderHeardAt: Int64 = 0
     private var mayAdvanceElection = false
     /// Called when this member, whose disk has failed, leads no more.
     var onHandOver: (@Sendable () -> Void)?
@@ -234,8 +237,11 @@ final class MemberThread: @unchecked Sendable {
             core.snapshotSaved(snapshot)
             logger.info(
                 "saved snapshot", metadata: ["snapshot-index": .stringConvertible(snapshot.metadata.index)])
-        case .messages(let messages): for message in messages { core.step(message) }
+        case .messages(let messages):
+            if messages.first?.from == core.leader { leaderHeardAt = now }
+            for message in messages { core.step(message) }
         case .unreachable(let peer): core.reportUnreachable(peer)
+        case .gone(let peer): noteGone(peer, now: now)
         case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
         case .removedByPeers: stopAsRemoved()
         case .perform(let body): body(self)
@@ -290,6 +296,14 @@ final class MemberThread: @unchecked Sendable {
             let end = Clock.milliseconds
             timers.compaction = end + max(Self.compactionPause, end - now)
         }
+    }
+
+    /// A leader whose process has ended need not be waited for. One that was heard a moment ago lives: only the way to it
+    /// is barred.
+    private func noteGone(_ peer: UInt64, now: Int64) {
+        guard peer == core.leader, now - leaderHeardAt > running.settings.heartbeatMilliseconds else { return }
+        logger.warning("the leader's process has ended", metadata: ["leader": .string(Identity.text(peer))])
+        core.leaderIsGone(peer)
     }
 
     /// A member that starts among others that are there already need not wait for a whole election timeout.

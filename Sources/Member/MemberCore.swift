@@ -204,6 +204,14 @@ public final class MemberCore {
         for _ in 0..<max(0, settings.electionTicks - 2) { raft.tick() }
     }
 
+    /// The process of the leader `peer` has ended: the election timeout counts as waited out, and what is left is the random
+    /// time that keeps members apart. Raft stays safe when this is wrong; members that hear the leader refuse their vote.
+    public func leaderIsGone(_ peer: UInt64) {
+        guard peer == leader, !isLeader else { return }
+        raft.forgetLeader()
+        for _ in 0..<settings.electionTicks { raft.tick() }
+    }
+
     /// Starts an election now: what the only voter of a cluster need not wait for.
     public func campaign() {
         raft.campaign()

@@ -1,3 +1,4 @@
+import Glibc
 import Membership
 import NIOCore
 import NIOHTTP1
@@ -31,6 +32,13 @@ struct Dialer {
         case .https, .unixs:
             return loop.makeFailedFuture(TransportError.url("TLS is not served: \(url.text)"))
         }
+    }
+
+    /// Whether `error` says that nothing listens at any address of the host.
+    static func isRefusal(_ error: any Error) -> Bool {
+        if let error = error as? IOError { return error.errnoCode == ECONNREFUSED }
+        guard let error = error as? NIOConnectionError, !error.connectionErrors.isEmpty else { return false }
+        return error.connectionErrors.allSatisfy { isRefusal($0.error) }
     }
 
     /// Reads of up to 64 KiB, as etcd's.

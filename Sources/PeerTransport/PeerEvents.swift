@@ -6,6 +6,8 @@ public struct PeerEvents: Sendable {
     public var received: @Sendable ([Message]) -> Void
     /// A message to this peer could not be delivered.
     public var unreachable: @Sendable (UInt64) -> Void
+    /// Nothing listens any more where this peer was: its process has ended. Told at each attempt to reach it.
+    public var gone: @Sendable (UInt64) -> Void
     /// What became of a snapshot to a peer.
     public var snapshotReported: @Sendable (_ to: UInt64, _ succeeded: Bool) -> Void
     /// A peer says that this member was removed from the cluster.
@@ -16,11 +18,13 @@ public struct PeerEvents: Sendable {
     /// Events that go to these closures.
     public init(
         received: @escaping @Sendable ([Message]) -> Void, unreachable: @escaping @Sendable (UInt64) -> Void,
+        gone: @escaping @Sendable (UInt64) -> Void = { _ in },
         snapshotReported: @escaping @Sendable (UInt64, Bool) -> Void, removed: @escaping @Sendable () -> Void,
         request: @escaping @Sendable (PeerCall) -> Void
     ) {
         self.received = received
         self.unreachable = unreachable
+        self.gone = gone
         self.snapshotReported = snapshotReported
         self.removed = removed
         self.request = request

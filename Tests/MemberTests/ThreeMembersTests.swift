@@ -84,6 +84,27 @@ import Testing
         #expect(first.core.leader == second.core.leader)
     }
 
+    /// Members that know that the leader's process has ended do not wait out the election timeout; a member that still
+    /// hears the leader keeps it.
+    @Test func aLeaderWhoseProcessHasEndedIsReplacedEarly() throws {
+        var trio = try Trio(seed: 21)
+        let first = try trio.elect()
+        let lost = first.core.settings.memberID
+        let others = trio.members.filter { $0 !== first }
+        others[0].core.leaderIsGone(lost)
+        for _ in 0..<10 { try trio.tick() }
+        #expect(trio.members.allSatisfy { $0.core.leader == lost }, "one member alone unseats nobody")
+
+        trio.cut = [lost]
+        var ticks = 0
+        for member in others { member.core.leaderIsGone(lost) }
+        while !others.contains(where: \.core.isLeader), ticks < 100 {
+            try trio.tick()
+            ticks += 1
+        }
+        #expect(ticks <= first.core.settings.electionTicks)
+    }
+
     @Test func aTimeoutTellsWhetherTheLeaderOrTheConnectionWasLost() throws {
         let trio = try Trio(seed: 5)
         let leader = try trio.elect()
