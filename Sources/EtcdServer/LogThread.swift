@@ -1,4 +1,5 @@
 import Logging
+import Member
 import RaftMessages
 import WriteAheadLog
 
@@ -82,13 +83,8 @@ final class LogThread: Sendable {
         for order in orders {
             switch order {
             case .append(let message):
-                if let snapshot = message.snapshot, !snapshot.isEmpty {
-                    try save(snapshot, log)
-                    mustSynchronize = true
-                    startOfLog = snapshot.metadata.index
-                }
-                let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
-                if try log.append(message.entries, hardState: state) { mustSynchronize = true }
+                if try log.append(message, snapshots: self.snapshots) { mustSynchronize = true }
+                startOfLog = max(startOfLog, message.snapshot?.metadata.index ?? 0)
                 appended.append(message)
             case .saveSnapshot(let snapshot): snapshots.append(snapshot)
             case .stop: goesOn = false
@@ -103,21 +99,11 @@ final class LogThread: Sendable {
         if startOfLog > 0 { log.releaseLocks(below: startOfLog) }
         if !appended.isEmpty { done(appended) }
         for snapshot in snapshots {
-            let place = snapshot.metadata
-            try log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
-            log.releaseLocks(below: place.index)
+            try log.saveSnapshot(WALSnapshot(snapshot.metadata))
+            log.releaseLocks(below: snapshot.metadata.index)
             snapshotSaved(snapshot)
         }
         return goesOn
-    }
-
-    /// Notes a leader's snapshot. The file comes before the log's record, which is good for nothing without it; and the
-    /// record counts only once the hard state behind it says that its index is committed, so a crash in between leaves
-    /// the state of before.
-    private func save(_ snapshot: Snapshot, _ log: WriteAheadLog) throws {
-        try snapshots.save(snapshot)
-        let place = snapshot.metadata
-        try log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
     }
 
     private func noteSync(nanoseconds: Int64) {

@@ -46,7 +46,6 @@ public struct MemberPaths: Sendable {
 public struct OpenedMember {
     public var core: MemberCore
     public var log: WriteAheadLog
-    public var backend: Backend
     public var snapshots: SnapshotDirectory
     public var paths: MemberPaths
     public var memberID: UInt64
@@ -145,7 +144,7 @@ extension OpenedMember {
         try restored.takeSentDatabase(stateMachine, backend: &backend)
         let core = try restored.makeCore(configuration, backend: backend, stateMachine, surroundings)
         return OpenedMember(
-            core: core, log: restored.log, backend: backend, snapshots: snapshots, paths: paths,
+            core: core, log: restored.log, snapshots: snapshots, paths: paths,
             memberID: restored.memberID, clusterID: restored.clusterID,
             snapshotIndex: restored.snapshot.metadata.index, isNew: isNew,
             firstPeers: restored.firstPeers.filter { $0.id != restored.memberID }, notes: restored.notes)

@@ -42,6 +42,10 @@ final class SimulatedMember {
     var failedReads: [(token: UInt64, error: EtcdError)] = []
     var messages: [Message] = []
     var commits: [Commit] = []
+    /// Snapshots for other members, each with the database that goes with it.
+    var snapshots: [(Message, BackendSnapshot)] = []
+    /// How often the state machine was replaced.
+    var restorations = 0
     var wantsCommit = false
     var diskNotices: [DiskNotice] = []
     var membership: [Cluster.Effect] = []
@@ -104,6 +108,11 @@ final class SimulatedMember {
         changes += output.changes
         handovers += output.handovers
         if output.removedSelf { removedSelf = true }
+        for message in output.snapshotsToSend {
+            guard let database = try? core.applier.backend.snapshot() else { continue }
+            snapshots.append((message, database))
+        }
+        if output.restored { restorations += 1 }
         if output.wantsCommit { wantsCommit = true }
         diskNotices += output.diskNotices
     }
@@ -121,6 +130,7 @@ final class SimulatedMember {
             if diskStalls { continue }
             try writeLog()
             try synchronizeLog()
+            if wantsCommit && core.isLeader { try commitNow() }
         } while core.raft.hasReady || !(orders.isEmpty || diskStalls)
         turn()
     }
@@ -136,8 +146,7 @@ final class SimulatedMember {
 
     func writeLog() throws {
         while let message = orders.first {
-            let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
-            if try opened.log.append(message.entries, hardState: state) { mustSynchronize = true }
+            if try opened.log.append(message, snapshots: opened.snapshots) { mustSynchronize = true }
             written.append(orders.removeFirst())
         }
     }
@@ -145,18 +154,46 @@ final class SimulatedMember {
     func synchronizeLog() throws {
         if mustSynchronize { try opened.log.synchronize() }
         mustSynchronize = false
+        if written.contains(where: { $0.snapshot?.isEmpty == false }) {
+            // No commit may be under way while the database is exchanged.
+            try runCommit()
+            try finishCommit()
+        }
         let durable = written
         written = []
-        for message in durable { try core.appended(message) }
+        for message in durable {
+            if let snapshot = message.snapshot { opened.log.releaseLocks(below: snapshot.metadata.index) }
+            try core.appended(message)
+        }
+    }
+
+    /// A leader's snapshot arrives: its database is stored, and then Raft is told.
+    func receiveSnapshot(_ message: Message, _ database: BackendSnapshot) throws {
+        let path = opened.snapshots.databasePath(index: message.snapshot?.metadata.index ?? 0)
+        let file = try disk.open("\(path).tmp", .create)
+        var offset = 0
+        try database.write { piece in
+            try file.write(piece, at: offset)
+            offset += piece.count
+        }
+        try file.synchronize()
+        file.close()
+        try disk.rename("\(path).tmp", to: path)
+        try disk.synchronizeDirectory(opened.snapshots.path)
+        core.step(message)
     }
 
     // MARK: The backend
 
     @discardableResult
     func beginCommit(withSnapshot: Bool = false) -> Bool {
-        guard commit == nil, let job = core.applier.backend.freezeCommit() else { return false }
+        guard commit == nil else { return false }
         wantsCommit = false
         core.backendCommitBegins()
+        guard let job = core.applier.backend.freezeCommit() else {
+            core.backendCommitted()
+            return false
+        }
         commit = (job, withSnapshot ? core.makeSnapshot() : nil, false)
         return true
     }
@@ -178,9 +215,8 @@ final class SimulatedMember {
         // The order to record the snapshot stands behind all orders to append.
         try writeLog()
         try synchronizeLog()
-        let place = snapshot.metadata
-        try opened.log.saveSnapshot(WALSnapshot(index: place.index, term: place.term, confState: place.confState))
-        opened.log.releaseLocks(below: place.index)
+        try opened.log.saveSnapshot(WALSnapshot(snapshot.metadata))
+        opened.log.releaseLocks(below: snapshot.metadata.index)
         core.snapshotSaved(snapshot)
     }
 
@@ -242,6 +278,7 @@ final class SimulatedMember {
         failedReads = []
         messages = []
         commits = []
+        snapshots = []
         wantsCommit = false
     }
 
@@ -256,7 +293,7 @@ final class SimulatedMember {
         try settle()
         try commitNow()
         try opened.log.close()
-        opened.backend.close()
+        core.applier.backend.close()
         try reopen()
     }
 }
