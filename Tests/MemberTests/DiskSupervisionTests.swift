@@ -11,7 +11,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func aLeaderWhoseDiskStallsHandsOverWithinAnElectionTimeout(seed: UInt64) throws {
-        var trio = try Trio(seed: seed)
+        let trio = try Trio(seed: seed)
         let first = try trio.elect()
         first.diskStalls = true
         let request = first.put("a", "1")
@@ -83,7 +83,7 @@ import Testing
 
     @Test(arguments: [EIO, ENOSPC])
     func aLeaderWhoseDiskFailsHandsOverAtOnce(code: CInt) throws {
-        var trio = try Trio(seed: 9)
+        let trio = try Trio(seed: 9)
         let first = try trio.elect()
         let request = first.put("a", "1")
         first.turn()

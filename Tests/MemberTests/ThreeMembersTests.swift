@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test func aTimeoutTellsWhetherTheLeaderOrTheConnectionWasLost() throws {
-        var trio = try Trio(seed: 5)
+        let trio = try Trio(seed: 5)
         let leader = try trio.elect()
         let follower = try #require(trio.members.first { !$0.core.isLeader })
         let others = trio.members.map(\.core.settings.memberID).filter { $0 != leader.core.settings.memberID }

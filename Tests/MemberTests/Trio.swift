@@ -11,8 +11,13 @@ struct Trio {
     var cut: Set<UInt64> = []
     /// Whether snapshots are carried; else they stay in the members' hands.
     var carriesSnapshots = true
+    private let record = Record()
     /// The snapshots that were carried, by receiver.
-    private(set) var carried: [UInt64: Int] = [:]
+    var carried: [UInt64: Int] { record.carried }
+
+    private final class Record {
+        var carried: [UInt64: Int] = [:]
+    }
 
     init(seed: UInt64, arguments: [String] = []) throws {
         let cluster = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3"
@@ -31,7 +36,7 @@ struct Trio {
     var follower: SimulatedMember? { members.first { !$0.core.isLeader } }
 
     /// Lets all go on until no message is under way.
-    mutating func settle() throws {
+    func settle() throws {
         var delivered = true
         while delivered {
             delivered = false
@@ -51,14 +56,14 @@ struct Trio {
     }
 
     /// Takes the snapshots that `member` sends to their receivers, and reports their fate.
-    private mutating func carrySnapshots(of member: SimulatedMember) throws -> Bool {
+    private func carrySnapshots(of member: SimulatedMember) throws -> Bool {
         let snapshots = member.snapshots
         member.snapshots = []
         for (message, database) in snapshots {
             let receiver = members.first { $0.core.settings.memberID == message.to }
             if let receiver, !cut.contains(message.to) {
                 try receiver.receiveSnapshot(message, database)
-                carried[message.to, default: 0] += 1
+                record.carried[message.to, default: 0] += 1
                 member.core.reportSnapshot(to: message.to, succeeded: true)
             } else {
                 member.core.reportSnapshot(to: message.to, succeeded: false)
@@ -67,13 +72,13 @@ struct Trio {
         return !snapshots.isEmpty
     }
 
-    mutating func tick() throws {
+    func tick() throws {
         for member in members where !cut.contains(member.core.settings.memberID) { member.tick() }
         try settle()
     }
 
     /// Ticks until there is a leader, at most `limit` times.
-    mutating func elect(limit: Int = 200) throws -> SimulatedMember {
+    func elect(limit: Int = 200) throws -> SimulatedMember {
         for _ in 0..<limit {
             if let leader { return leader }
             try tick()
