@@ -87,6 +87,14 @@ let package = Package(
                 "Membership", "PeerTransport", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", crypto, log,
                 protobuf,
             ] + nio),
+        library(
+            "Simulation",
+            [
+                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member",
+                "Membership",
+                "Raft", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", protobuf,
+            ]),
+        program("simulate", ["Simulation"]),
         program("etcd", ["Configuration", "EtcdServer", log]),
         program("bolt-check", ["Bolt", "Disk"]),
         program("check-history", ["Disk", "Linearizability"]),
@@ -124,6 +132,7 @@ let package = Package(
                 "Membership",
                 "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
             ]),
+        tests("SimulationTests", ["Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("WatchTests", ["Watch", "WireFormat"]),

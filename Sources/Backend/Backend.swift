@@ -38,7 +38,8 @@ public final class Backend {
 
     let disk: any Disk
     let options: BackendOptions
-    var database: Database
+    /// The file; for checks from outside.
+    package internal(set) var database: Database
     private var file: FileView
     private var active = Generation()
     private var frozen: FrozenGeneration?

@@ -45,6 +45,15 @@ public final class MemoryDisk: Disk {
         withWorld { $0.crash(&choice) }
     }
 
+    /// The process that used the disk is gone: its open files become invalid as in a crash and their locks are dropped,
+    /// but all that it had written stays.
+    public func endProcess() {
+        withWorld { $0.endProcess() }
+    }
+
+    /// Whether ``Faults/powerLoss`` has struck: every operation fails until ``crash(random:)``.
+    public var hasLostPower: Bool { withWorld { $0.powerIsLost } }
+
     public func open(_ path: String, _ access: FileAccess) throws(DiskError) -> any DiskFile {
         try perform("open", path) { world throws(DiskError) in
             let node = try world.openFile(path, access)

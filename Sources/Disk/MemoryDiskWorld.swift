@@ -14,7 +14,7 @@ final class MemoryWorld: @unchecked Sendable {
     var bytesUsed = 0
     private let root = MemoryDirectory()
     private var choice: CrashChoice
-    private var powerIsLost = false
+    private(set) var powerIsLost = false
 
     init(seed: UInt64) {
         choice = CrashChoice(seed: seed)
@@ -60,6 +60,11 @@ final class MemoryWorld: @unchecked Sendable {
         faults = MemoryDisk.Faults()
         root.crash(&choice)
         bytesUsed = root.totalSize
+    }
+
+    func endProcess() {
+        epoch += 1
+        root.dropLocks()
     }
 
     // MARK: Names
@@ -180,6 +185,15 @@ final class MemoryDirectory {
     func synchronize() {
         durable = names
         pending = []
+    }
+
+    func dropLocks() {
+        for node in names.values {
+            switch node {
+            case .file(let file): file.lockOwner = nil
+            case .directory(let directory): directory.dropLocks()
+            }
+        }
     }
 
     /// Keeps the durable names and some of the changes since, and crashes what they name.

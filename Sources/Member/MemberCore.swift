@@ -97,8 +97,9 @@ public final class MemberCore {
     public let settings: Settings
     /// Opens the state machine that a leader's snapshot brings.
     public let stateMachine: StateMachineFiles
-    let raft: RawNode
-    let log: MemoryLogStorage
+    /// For the simulator too, which looks on from outside.
+    package let raft: RawNode
+    package let log: MemoryLogStorage
     public internal(set) var appliedIndex: UInt64
     /// The index of the newest snapshot that was begun here or installed, or 0.
     public internal(set) var snapshotIndex: UInt64

@@ -1,0 +1,397 @@
+import Applier
+import Backend
+import EtcdAPI
+import Lease
+import MVCC
+import Member
+import Membership
+import RaftMessages
+import WriteAheadLog
+
+/// One run of a member: the core, and what the server's threads do around it, in the order in which they do it.
+///
+/// `MemberThread`, `LogThread`, `BackendThread` and `WatchThread` of the server have each their part here. What takes
+/// time there takes simulated time here, and what one thread tells another arrives a little later.
+final class MemberProcess {
+    enum Event {
+        case message(Message)
+        case unreachable(UInt64)
+        case proposal(Proposal)
+        case read(RangeRequest, reply: (Reply) -> Void)
+        case keepAlive(Int64, reply: (Reply) -> Void)
+        case appended([Message])
+        case committed(CommitJob, Snapshot?)
+        case snapshotSaved(Snapshot)
+        case perform((MemberProcess) -> Void)
+    }
+
+    typealias Reply = Result<[UInt8], EtcdError>
+
+    /// A request on its way into the log.
+    struct Proposal {
+        var id: UInt64
+        var entry: [UInt8]
+        var takesSpace: Bool
+        var reply: (Reply) -> Void
+    }
+
+    private struct Waiter {
+        var deadline: Int64
+        var reply: (Reply) -> Void
+    }
+
+    struct Timers {
+        var tick: Int64 = 0
+        var commit: Int64 = 0
+        var lease: Int64 = 0
+        var purge: Int64 = 0
+        var publish: Int64 = 0
+        var compaction: Int64 = 0
+    }
+
+    /// As in the server, in milliseconds.
+    private static let leaseInterval: Int64 = 500
+    /// Far more often than the server, so that a short run removes files.
+    private static let purgeInterval: Int64 = 3_000
+
+    let machine: SimulatedMachine
+    unowned let world: World
+    var random: SimulationRandom
+    private(set) var opened: OpenedMember
+    var core: MemberCore { opened.core }
+    private(set) var isAlive = true
+    private(set) var pausedUntil: Int64 = 0
+    private var mailbox: [Event] = []
+    private var wakesAt: Int64?
+    private var timers = Timers()
+    private var waiters: [UInt64: Waiter] = [:]
+    private var reads: [UInt64: (request: RangeRequest, reply: (Reply) -> Void)] = [:]
+    private var lastReadToken: UInt64 = 0
+    private var backlog: [Proposal] = []
+    private var requestIDs: RequestIDs
+    private var isReady = false
+    private var isCommitting = false
+    private var wantsCommit = false
+    private var isSnapshotting = false
+    private var snapshotIndex: UInt64
+    var logWork = LogWork()
+    var backendWork = BackendWork()
+    var watch: WatchWork
+    /// The calls of clients that are told when this process ends.
+    private var openCalls: [UInt64: () -> Void] = [:]
+    private var lastCall: UInt64 = 0
+
+    init(_ machine: SimulatedMachine, world: World, random: SimulationRandom) throws {
+        self.machine = machine
+        self.world = world
+        self.random = random
+        var raftRandom = self.random.fork()
+        // Different from run to run, as the time is; what an earlier run gave must not come again.
+        let unixMilliseconds = UInt64(world.simulator.now / 1_000) + machine.runs
+        var surroundings = MemberSurroundings(
+            disk: machine.disk, randomNumber: { raftRandom.below($0) }, unixMilliseconds: unixMilliseconds,
+            waitingForLock: { _ in }, raftLog: nil)
+        // Small, so that a short run moves through several.
+        surroundings.logOptions.segmentSize = 16 * 1024
+        let opened = try OpenedMember.open(machine.configuration, surroundings)
+        self.opened = opened
+        snapshotIndex = opened.snapshotIndex
+        requestIDs = RequestIDs(memberID: opened.memberID, startedAt: unixMilliseconds, series: .clients)
+        watch = WatchWork(
+            clusterID: opened.clusterID, memberID: opened.memberID,
+            revision: opened.core.applier.store.currentRevision)
+    }
+
+    // MARK: Time
+
+    /// Milliseconds of this machine's clock.
+    var now: Int64 { machine.clockOffset + world.simulator.now / 1_000 }
+
+    var isPaused: Bool { world.simulator.now < pausedUntil }
+
+    /// The process does nothing for a while and then goes on as if no time had passed.
+    func pause(for duration: Int64) {
+        pausedUntil = max(pausedUntil, world.simulator.now + duration)
+        world.recorder.note(.paused, machine.number, UInt64(duration))
+    }
+
+    /// Ends a pause.
+    func resume() { pausedUntil = 0 }
+
+    /// Runs `body` in this process after `delay` microseconds, later when it is paused then, never when it has ended.
+    func later(_ delay: Int64, _ body: @escaping () -> Void) {
+        world.simulator.after(delay) { [self] in
+            guard isAlive else { return }
+            if isPaused { return later(pausedUntil - world.simulator.now, body) }
+            body()
+        }
+    }
+
+    private func wake(at time: Int64) {
+        if let wakesAt, wakesAt <= time { return }
+        wakesAt = time
+        later(time - world.simulator.now) { [self] in
+            guard wakesAt == time else { return }
+            wakesAt = nil
+            turn()
+        }
+    }
+
+    func send(_ event: Event) {
+        mailbox.append(event)
+        wake(at: world.simulator.now + random.delay(around: 20))
+    }
+
+    // MARK: What clients ask
+
+    /// Proposes a request; `reply` gets its answer.
+    func propose(
+        _ kind: RaftRequestView.Kind, _ request: [UInt8], takesSpace: Bool, reply: @escaping (Reply) -> Void
+    ) {
+        let id = requestIDs.next()
+        let entry = request.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) }
+        send(.proposal(Proposal(id: id, entry: entry, takesSpace: takesSpace, reply: reply)))
+    }
+
+    /// Answers a range, at once when it is serializable.
+    func range(_ request: RangeRequest, reply: @escaping (Reply) -> Void) {
+        guard request.serializable else { return send(.read(request, reply: reply)) }
+        reply(answer(request, on: core.applier.store.publisher.latest()))
+    }
+
+    private func answer(_ request: RangeRequest, on view: StoreView) -> Reply {
+        do throws(EtcdError) {
+            return .success(try RangeQuery.run(request, on: view, header: header))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// A header without a revision.
+    private var header: ResponseHeader {
+        ResponseHeader(clusterID: opened.clusterID, memberID: opened.memberID, raftTerm: core.term)
+    }
+
+    /// Notes a call whose client is told by `ended` when this process ends.
+    func openCall(_ ended: @escaping () -> Void) -> UInt64 {
+        lastCall += 1
+        openCalls[lastCall] = ended
+        return lastCall
+    }
+
+    func closeCall(_ id: UInt64) { openCalls[id] = nil }
+
+    // MARK: The turns of the member's thread
+
+    func begin() {
+        timers = Timers(
+            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now, compaction: now)
+        beginLog()
+        finishTurn(core.process(now: now))
+        if core.confState.voters == [core.settings.memberID] { core.campaign() }
+        core.applier.store.publish()
+        wake(at: world.simulator.now)
+    }
+
+    private func turn() {
+        let events = mailbox
+        mailbox = []
+        for event in events { handle(event) }
+        runTimers()
+        publishIfNeeded()
+        takeBacklog()
+        finishTurn(core.process(now: now))
+        guard isAlive else { return }
+        var next = min(timers.tick, timers.lease, timers.purge)
+        if core.applier.backend.pendingOperations > 0 && !isCommitting { next = min(next, timers.commit) }
+        if core.applier.store.compactionPending { next = min(next, timers.compaction) }
+        wake(at: max(world.simulator.now + 1, (next - machine.clockOffset) * 1_000))
+    }
+
+    private func handle(_ event: Event) {
+        switch event {
+        case .message(let message): core.step(message)
+        case .unreachable(let id): core.raft.reportUnreachable(id)
+        case .proposal(let proposal): backlog.append(proposal)
+        case .read(let request, let reply):
+            lastReadToken += 1
+            reads[lastReadToken] = (request, reply)
+            core.read(lastReadToken)
+        case .keepAlive(let lease, let reply): renew(lease, reply)
+        case .appended(let messages): for message in messages { core.appended(message) }
+        case .committed(let job, let snapshot): finishCommit(job, snapshot)
+        case .snapshotSaved(let snapshot):
+            isSnapshotting = false
+            core.snapshotSaved(snapshot)
+        case .perform(let body): body(self)
+        }
+    }
+
+    private func takeBacklog() {
+        var requests: [(id: UInt64, data: [UInt8])] = []
+        for proposal in backlog {
+            if proposal.takesSpace && !core.hasSpace(for: proposal.entry.count, now: now) {
+                proposal.reply(.failure(.noSpace))
+            } else {
+                waiters[proposal.id] = Waiter(deadline: now + core.settings.requestTimeout, reply: proposal.reply)
+                requests.append((proposal.id, proposal.entry))
+            }
+        }
+        backlog = []
+        core.propose(requests, now: now)
+    }
+
+    private func runTimers() {
+        if now >= timers.tick {
+            timers.tick = now + Int64(machine.configuration.heartbeatMilliseconds)
+            core.tick()
+            for (id, waiter) in waiters.sorted(by: { $0.key < $1.key }) where now >= waiter.deadline {
+                waiters[id] = nil
+                waiter.reply(.failure(.timeout))
+            }
+        }
+        if now >= timers.lease {
+            timers.lease = now + Self.leaseInterval
+            core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+        }
+        if now >= timers.purge {
+            timers.purge = now + Self.purgeInterval
+            order(.purge)
+        }
+        if core.applier.store.compactionPending && now >= timers.compaction {
+            _ = core.applier.store.compactionStep(limit: 1 + random.below(20))
+            timers.compaction = now + 1
+        }
+    }
+
+    private func publishIfNeeded() {
+        guard !isReady, core.leader != 0, now >= timers.publish else { return }
+        timers.publish = now + core.settings.requestTimeout
+        core.proposeClusterVersion(world.settings.clusterVersion, now: now)
+        core.publish(attributes, now: now)
+    }
+
+    private var attributes: PublishedAttributes {
+        PublishedAttributes(name: machine.name, clientURLs: ["http://\(machine.name):2379"])
+    }
+
+    // MARK: What a turn hands out
+
+    private func finishTurn(_ output: MemberCore.Output) {
+        for message in output.appends { order(.append(message)) }
+        world.observer.turned(self, output)
+        for message in output.messages { world.send(message, from: machine) }
+        for outcome in output.outcomes {
+            world.observer.outcome(outcome, of: self)
+            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
+            switch outcome.reply {
+            case .message(let message), .whenCompacted(_, let message): waiter.reply(.success(message))
+            case .failure(let error): waiter.reply(.failure(error))
+            }
+        }
+        for id in output.patientRequests { waiters[id]?.deadline = .max }
+        let view = core.applier.store.publisher.latest()
+        for token in output.readyReads {
+            guard let read = reads.removeValue(forKey: token) else { continue }
+            read.reply(answer(read.request, on: view))
+        }
+        for (token, error) in output.failedReads { reads.removeValue(forKey: token)?.reply(.failure(error)) }
+        if !output.commits.isEmpty { post(output.commits, view: view) }
+        if output.wantsCommit { wantsCommit = true }
+        commitIfDue()
+        noteReadiness()
+    }
+
+    private func noteReadiness() {
+        guard !isReady, let own = core.applier.cluster.members[opened.memberID] else { return }
+        guard core.leader != 0, core.applier.cluster.version != nil, core.hasAppliedInTerm else { return }
+        isReady = own.name == attributes.name && own.clientURLs == attributes.clientURLs
+    }
+
+    // MARK: The backend's commits
+
+    private func commitIfDue() {
+        let backend = core.applier.backend
+        guard !isCommitting else { return }
+        let due =
+            backend.pendingOperations >= machine.configuration.backendBatchLimit
+            || (now >= timers.commit && backend.pendingOperations > 0)
+        let snapshotDue =
+            !isSnapshotting && core.appliedIndex > snapshotIndex + machine.configuration.snapshotCount
+        guard due || wantsCommit || snapshotDue else { return }
+        timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
+        wantsCommit = false
+        guard let job = backend.freezeCommit() else { return }
+        isCommitting = true
+        core.backendCommitBegins()
+        var snapshot: Snapshot?
+        if snapshotDue {
+            isSnapshotting = true
+            snapshotIndex = core.appliedIndex
+            snapshot = core.makeSnapshot()
+        }
+        order(.commit(job, snapshot))
+    }
+
+    private func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
+        isCommitting = false
+        core.applier.backend.finishCommit(job)
+        core.applier.store.publish()
+        core.backendCommitted()
+        if let snapshot { order(.saveSnapshot(snapshot)) }
+    }
+
+    // MARK: Leases
+
+    private func renew(_ lease: Int64, _ reply: (Reply) -> Void) {
+        guard core.isLeader, core.applier.lessor.isPrimary else { return reply(.failure(.noLeader)) }
+        let ttl = (try? core.applier.lessor.renew(id: lease, now: now))?.ttl ?? 0
+        var response = Etcdserverpb_LeaseKeepAliveResponse()
+        response.id = lease
+        response.ttl = ttl
+        guard let bytes: [UInt8] = try? response.serializedBytes() else { return }
+        reply(.success(bytes))
+    }
+
+    // MARK: What the end of a run looks at
+
+    /// All keys and values.
+    func contents() throws -> [String: String] {
+        var found: [String: String] = [:]
+        _ = try core.applier.store.view().range(key: [0], end: [0]) { pair in
+            guard let view = try? KeyValueView(pair.encoded) else { return }
+            found[String(decoding: view.key, as: UTF8.self)] = String(decoding: view.value, as: UTF8.self)
+        }
+        return found
+    }
+
+    /// Commits what is pending, also while a commit is under way, which then counts as done.
+    func commitAll() throws {
+        guard !isCommitting else { return }
+        try core.applier.backend.commitNow()
+    }
+
+    // MARK: The end
+
+    /// The process is gone; nothing of it runs again.
+    func end() {
+        isAlive = false
+        for (_, ended) in openCalls.sorted(by: { $0.key < $1.key }) { ended() }
+        openCalls = [:]
+        mailbox = []
+        waiters = [:]
+        reads = [:]
+        closeWatchStreams()
+    }
+
+    /// Does `body`, which uses the disk; an error ends the process. Returns whether it went well.
+    func attempt(_ what: String, _ body: () throws -> Void) -> Bool {
+        do {
+            try body()
+            return true
+        } catch {
+            machine.fail(what, error)
+            return false
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import Backend
+import RaftMessages
+import WriteAheadLog
+
+/// What the log's thread has to do.
+struct LogWork {
+    enum Order {
+        case append(Message)
+        case saveSnapshot(Snapshot)
+    }
+
+    var orders: [Order] = []
+    var isBusy = false
+    var segment = ""
+}
+
+/// What the backend's thread has to do.
+struct BackendWork {
+    enum Order {
+        case commit(CommitJob, Snapshot?)
+        case prepareSegment
+        case purge
+    }
+
+    var orders: [Order] = []
+    var isBusy = false
+}
+
+/// The threads that wait for the disk.
+extension MemberProcess {
+    func beginLog() {
+        logWork.segment = opened.log.tailPath
+        order(.prepareSegment)
+    }
+
+    func order(_ order: LogWork.Order) {
+        logWork.orders.append(order)
+        workOnLog()
+    }
+
+    /// Takes all that was ordered, writes it, synchronises once, and says so.
+    private func workOnLog() {
+        guard !logWork.isBusy, !logWork.orders.isEmpty else { return }
+        logWork.isBusy = true
+        later(random.delay(around: 10)) { [self] in
+            let orders = logWork.orders
+            logWork.orders = []
+            var appended: [Message] = []
+            var snapshots: [Snapshot] = []
+            var mustSynchronize = false
+            let isWritten = attempt("write-ahead log") {
+                for order in orders {
+                    switch order {
+                    case .append(let message):
+                        let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
+                        if try opened.log.append(message.entries, hardState: state) { mustSynchronize = true }
+                        appended.append(message)
+                    case .saveSnapshot(let snapshot): snapshots.append(snapshot)
+                    }
+                }
+            }
+            guard isWritten else { return }
+            world.recorder.note(.logWritten, machine.number, UInt64(appended.count), opened.log.lastIndex)
+            let time = mustSynchronize ? machine.synchronizationTime() : 0
+            later(time) { [self] in finishLogWork(appended, snapshots, mustSynchronize: mustSynchronize) }
+        }
+    }
+
+    private func finishLogWork(_ appended: [Message], _ snapshots: [Snapshot], mustSynchronize: Bool) {
+        let isDone = attempt("write-ahead log") {
+            if mustSynchronize { try opened.log.synchronize() }
+            for message in appended { world.observer.appended(message, on: machine.number) }
+            if !appended.isEmpty { send(.appended(appended)) }
+            for snapshot in snapshots {
+                let place = snapshot.metadata
+                try opened.log.saveSnapshot(
+                    WALSnapshot(index: place.index, term: place.term, confState: place.confState))
+                opened.log.releaseLocks(below: place.index)
+                world.recorder.note(.snapshotSaved, machine.number, place.index, place.term)
+                send(.snapshotSaved(snapshot))
+            }
+        }
+        guard isDone else { return }
+        world.recorder.note(.logSynchronized, machine.number, UInt64(appended.count), opened.log.lastIndex)
+        if opened.log.tailPath != logWork.segment {
+            logWork.segment = opened.log.tailPath
+            order(.prepareSegment)
+        }
+        logWork.isBusy = false
+        workOnLog()
+    }
+
+    func order(_ order: BackendWork.Order) {
+        backendWork.orders.append(order)
+        workOnBackend()
+    }
+
+    private func workOnBackend() {
+        guard !backendWork.isBusy, !backendWork.orders.isEmpty else { return }
+        backendWork.isBusy = true
+        let order = backendWork.orders.removeFirst()
+        var time = random.delay(around: 20)
+        if case .commit = order { time += 2 * machine.synchronizationTime() }
+        later(time) { [self] in
+            let isDone = attempt("backend") {
+                switch order {
+                case .commit(let job, let snapshot):
+                    try job.run()
+                    if let snapshot { try opened.snapshots.save(snapshot) }
+                    world.recorder.note(
+                        .backendCommitted, machine.number, UInt64(job.operations), snapshot?.metadata.index ?? 0)
+                    send(.committed(job, snapshot))
+                case .prepareSegment: try opened.log.prepareNextSegment()
+                case .purge: purge()
+                }
+            }
+            guard isDone else { return }
+            backendWork.isBusy = false
+            workOnBackend()
+        }
+    }
+
+    /// Old files that cannot be removed now are tried again next time.
+    private func purge() {
+        _ = try? WriteAheadLog.purge(disk: machine.disk, directory: opened.paths.wal)
+        _ = try? opened.snapshots.purge()
+    }
+}
