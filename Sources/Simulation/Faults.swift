@@ -52,6 +52,7 @@ final class Faults {
     /// How often each kind happened.
     private(set) var counts = [Int](repeating: 0, count: Kind.allCases.count)
     private let usualLatency: Int64
+    private var transfers: UInt64 = 0
 
     init(world: World) {
         self.world = world
@@ -105,7 +106,9 @@ final class Faults {
     private func transfer() {
         guard let process = leading?.process else { return }
         let target = random.pick(world.machines).memberID
-        process.send(.perform { $0.core.raft.transferLeadership(to: target) })
+        transfers += 1
+        let token = transfers
+        process.send(.perform { try? $0.core.moveLeader(to: target, token: token, now: $0.now) })
     }
 
     // MARK: The network

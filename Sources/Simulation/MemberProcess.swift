@@ -21,7 +21,9 @@ final class MemberProcess {
         case keepAlive(Int64, reply: (Reply) -> Void)
         case appended([Message])
         case committed(CommitJob, Snapshot?)
+        case restored(RestoredState)
         case snapshotSaved(Snapshot)
+        case snapshotReported(to: UInt64, succeeded: Bool)
         case perform((MemberProcess) -> Void)
     }
 
@@ -73,7 +75,11 @@ final class MemberProcess {
     private var isCommitting = false
     private var wantsCommit = false
     private var isSnapshotting = false
-    private var snapshotIndex: UInt64
+    /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
+    private var written: [Message] = []
+    private var isRestoring = false
+    /// Why the process ends once it leads no more; set when its disk has failed.
+    private var diskFailure: String?
     var logWork = LogWork()
     var backendWork = BackendWork()
     var watch: WatchWork
@@ -95,7 +101,6 @@ final class MemberProcess {
         surroundings.logOptions.segmentSize = 16 * 1024
         let opened = try OpenedMember.open(machine.configuration, surroundings)
         self.opened = opened
-        snapshotIndex = opened.snapshotIndex
         requestIDs = RequestIDs(memberID: opened.memberID, startedAt: unixMilliseconds, series: .clients)
         watch = WatchWork(
             clusterID: opened.clusterID, memberID: opened.memberID,
@@ -203,7 +208,9 @@ final class MemberProcess {
         finishTurn(core.process(now: now))
         guard isAlive else { return }
         var next = min(timers.tick, timers.lease, timers.purge)
-        if core.applier.backend.pendingOperations > 0 && !isCommitting { next = min(next, timers.commit) }
+        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring {
+            next = min(next, timers.commit)
+        }
         if core.applier.store.compactionPending { next = min(next, timers.compaction) }
         wake(at: max(world.simulator.now + 1, (next - machine.clockOffset) * 1_000))
     }
@@ -211,15 +218,22 @@ final class MemberProcess {
     private func handle(_ event: Event) {
         switch event {
         case .message(let message): core.step(message)
-        case .unreachable(let id): core.raft.reportUnreachable(id)
+        case .unreachable(let id): core.reportUnreachable(id)
         case .proposal(let proposal): backlog.append(proposal)
         case .read(let request, let reply):
             lastReadToken += 1
             reads[lastReadToken] = (request, reply)
             core.read(lastReadToken)
         case .keepAlive(let lease, let reply): renew(lease, reply)
-        case .appended(let messages): for message in messages { core.appended(message) }
+        case .appended(let messages):
+            written += messages
+            takeWritten()
         case .committed(let job, let snapshot): finishCommit(job, snapshot)
+        case .restored(let state):
+            isRestoring = false
+            tellWritten(written.removeFirst(), restored: state)
+            takeWritten()
+        case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
         case .snapshotSaved(let snapshot):
             isSnapshotting = false
             core.snapshotSaved(snapshot)
@@ -247,7 +261,7 @@ final class MemberProcess {
             core.tick()
             for (id, waiter) in waiters.sorted(by: { $0.key < $1.key }) where now >= waiter.deadline {
                 waiters[id] = nil
-                waiter.reply(.failure(.timeout))
+                waiter.reply(.failure(core.timeoutError(ofRequestFrom: waiter.deadline - core.settings.requestTimeout)))
             }
         }
         if now >= timers.lease {
@@ -278,9 +292,13 @@ final class MemberProcess {
     // MARK: What a turn hands out
 
     private func finishTurn(_ output: MemberCore.Output) {
-        for message in output.appends { order(.append(message)) }
         world.observer.turned(self, output)
         for message in output.messages { world.send(message, from: machine) }
+        for message in output.snapshotsToSend { sendSnapshot(message) }
+        for message in output.appends { order(.append(message)) }
+        if output.restored { followRestoration() }
+        stopIfDiskFailed()
+        guard isAlive else { return }
         for outcome in output.outcomes {
             world.observer.outcome(outcome, of: self)
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
@@ -312,22 +330,23 @@ final class MemberProcess {
 
     private func commitIfDue() {
         let backend = core.applier.backend
-        guard !isCommitting else { return }
+        guard !isCommitting, !isRestoring else { return }
         let due =
             backend.pendingOperations >= machine.configuration.backendBatchLimit
             || (now >= timers.commit && backend.pendingOperations > 0)
-        let snapshotDue =
-            !isSnapshotting && core.appliedIndex > snapshotIndex + machine.configuration.snapshotCount
+        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: machine.configuration.snapshotCount)
         guard due || wantsCommit || snapshotDue else { return }
         timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
         wantsCommit = false
-        guard let job = backend.freezeCommit() else { return }
-        isCommitting = true
         core.backendCommitBegins()
+        guard let job = backend.freezeCommit() else {
+            core.backendCommitted()
+            return
+        }
+        isCommitting = true
         var snapshot: Snapshot?
         if snapshotDue {
             isSnapshotting = true
-            snapshotIndex = core.appliedIndex
             snapshot = core.makeSnapshot()
         }
         order(.commit(job, snapshot))
@@ -339,6 +358,46 @@ final class MemberProcess {
         core.applier.store.publish()
         core.backendCommitted()
         if let snapshot { order(.saveSnapshot(snapshot)) }
+        takeWritten()
+    }
+
+    // MARK: Snapshots of a leader
+
+    private func sendSnapshot(_ message: Message) {
+        do {
+            world.send(message, with: try core.applier.backend.snapshot(), from: self)
+        } catch {
+            world.recorder.violate("m\(machine.number) cannot read its database for a snapshot: \(error)")
+        }
+    }
+
+    /// Tells the core what is written; a snapshot is opened by the backend's thread first.
+    private func takeWritten() {
+        while let message = written.first, !isRestoring, isAlive {
+            if let snapshot = message.snapshot, !snapshot.isEmpty {
+                guard !isCommitting else { return }
+                isRestoring = true
+                order(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
+            } else {
+                tellWritten(written.removeFirst())
+            }
+        }
+    }
+
+    private func tellWritten(_ message: Message, restored: RestoredState? = nil) {
+        do throws(SnapshotInstallationError) {
+            try core.appended(message, restored: restored)
+        } catch {
+            world.recorder.violate("m\(machine.number) cannot install a snapshot: \(error)")
+        }
+    }
+
+    /// The state machine is another one than before.
+    private func followRestoration() {
+        world.recorder.note(.snapshotInstalled, machine.number, core.appliedIndex)
+        watch.hasMissed = true
+        sendToWatch(nil)
+        order(.removeSentDatabases(below: core.snapshotIndex))
     }
 
     // MARK: Leases
@@ -367,7 +426,7 @@ final class MemberProcess {
 
     /// Commits what is pending, also while a commit is under way, which then counts as done.
     func commitAll() throws {
-        guard !isCommitting else { return }
+        guard !isCommitting, !isRestoring else { return }
         try core.applier.backend.commitNow()
     }
 
@@ -390,8 +449,25 @@ final class MemberProcess {
             try body()
             return true
         } catch {
-            machine.fail(what, error)
+            if machine.powerIsLost {
+                machine.fail(what, error)
+            } else {
+                // As in the server: the leadership is handed over first, but not for longer than an election timeout.
+                later(0) { [self] in
+                    diskFailure = "\(what): \(error)"
+                    core.diskFailed(now: now)
+                    wake(at: world.simulator.now)
+                }
+                later(Int64(machine.configuration.electionMilliseconds) * 1_000) { [self] in
+                    machine.fail(what, error)
+                }
+            }
             return false
         }
+    }
+
+    private func stopIfDiskFailed() {
+        guard let diskFailure, !core.isLeader || core.confState.voters.count == 1 else { return }
+        machine.fail("disk", StartError(diskFailure))
     }
 }

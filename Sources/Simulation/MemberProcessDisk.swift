@@ -1,4 +1,6 @@
 import Backend
+import MVCC
+import Member
 import RaftMessages
 import WriteAheadLog
 
@@ -18,6 +20,8 @@ struct LogWork {
 struct BackendWork {
     enum Order {
         case commit(CommitJob, Snapshot?)
+        case restore(Snapshot, StateMachineFiles, StorePublisher)
+        case removeSentDatabases(below: UInt64)
         case prepareSegment
         case purge
     }
@@ -48,10 +52,17 @@ extension MemberProcess {
             var appended: [Message] = []
             var snapshots: [Snapshot] = []
             var mustSynchronize = false
+            var startOfLog: UInt64 = 0
             let isWritten = attempt("write-ahead log") {
                 for order in orders {
                     switch order {
                     case .append(let message):
+                        if let snapshot = message.snapshot, !snapshot.isEmpty {
+                            try opened.snapshots.save(snapshot)
+                            try opened.log.saveSnapshot(WALSnapshot(snapshot.metadata))
+                            mustSynchronize = true
+                            startOfLog = snapshot.metadata.index
+                        }
                         let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
                         if try opened.log.append(message.entries, hardState: state) { mustSynchronize = true }
                         appended.append(message)
@@ -62,19 +73,23 @@ extension MemberProcess {
             guard isWritten else { return }
             world.recorder.note(.logWritten, machine.number, UInt64(appended.count), opened.log.lastIndex)
             let time = mustSynchronize ? machine.synchronizationTime() : 0
-            later(time) { [self] in finishLogWork(appended, snapshots, mustSynchronize: mustSynchronize) }
+            later(time) { [self] in
+                finishLogWork(appended, snapshots, mustSynchronize: mustSynchronize, startOfLog: startOfLog)
+            }
         }
     }
 
-    private func finishLogWork(_ appended: [Message], _ snapshots: [Snapshot], mustSynchronize: Bool) {
+    private func finishLogWork(
+        _ appended: [Message], _ snapshots: [Snapshot], mustSynchronize: Bool, startOfLog: UInt64
+    ) {
         let isDone = attempt("write-ahead log") {
             if mustSynchronize { try opened.log.synchronize() }
+            if startOfLog > 0 { opened.log.releaseLocks(below: startOfLog) }
             for message in appended { world.observer.appended(message, on: machine.number) }
             if !appended.isEmpty { send(.appended(appended)) }
             for snapshot in snapshots {
                 let place = snapshot.metadata
-                try opened.log.saveSnapshot(
-                    WALSnapshot(index: place.index, term: place.term, confState: place.confState))
+                try opened.log.saveSnapshot(WALSnapshot(place))
                 opened.log.releaseLocks(below: place.index)
                 world.recorder.note(.snapshotSaved, machine.number, place.index, place.term)
                 send(.snapshotSaved(snapshot))
@@ -110,6 +125,9 @@ extension MemberProcess {
                     world.recorder.note(
                         .backendCommitted, machine.number, UInt64(job.operations), snapshot?.metadata.index ?? 0)
                     send(.committed(job, snapshot))
+                case .restore(let snapshot, let files, let publisher):
+                    send(.restored(try files.restore(snapshot, publisher: publisher)))
+                case .removeSentDatabases(let index): _ = try? opened.snapshots.removeDatabases(below: index)
                 case .prepareSegment: try opened.log.prepareNextSegment()
                 case .purge: purge()
                 }
@@ -120,9 +138,40 @@ extension MemberProcess {
         }
     }
 
+    /// Keeps the database that came with a leader's snapshot; says whether it is safely there.
+    func receive(_ message: Message, _ database: BackendSnapshot) -> Bool {
+        guard let index = message.snapshot?.metadata.index else { return false }
+        let path = opened.snapshots.databasePath(index: index)
+        do {
+            if machine.disk.exists(path) { return true }
+            let file = try machine.disk.open(path + ".tmp", .create)
+            try file.truncate(to: 0)
+            var offset = 0
+            try database.write { bytes in
+                try file.write(bytes, at: offset)
+                offset += bytes.count
+            }
+            try file.synchronize()
+            file.close()
+            try machine.disk.rename(path + ".tmp", to: path)
+            try machine.disk.synchronizeDirectory(opened.snapshots.path)
+            return true
+        } catch {
+            if machine.powerIsLost { machine.fail("snapshot", error) }
+            return false
+        }
+    }
+
     /// Old files that cannot be removed now are tried again next time.
     private func purge() {
         _ = try? WriteAheadLog.purge(disk: machine.disk, directory: opened.paths.wal)
         _ = try? opened.snapshots.purge()
+    }
+}
+
+extension WALSnapshot {
+    /// The record of a snapshot in the log.
+    fileprivate init(_ place: SnapshotMetadata) {
+        self.init(index: place.index, term: place.term, confState: place.confState)
     }
 }

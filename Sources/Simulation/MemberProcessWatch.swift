@@ -66,8 +66,9 @@ extension MemberProcess {
         sendToWatch(.commits(commits, view))
     }
 
-    func sendToWatch(_ event: WatchWork.Event) {
-        watch.mailbox.append(event)
+    /// Sends an event to the watchers' thread, or only wakes it.
+    func sendToWatch(_ event: WatchWork.Event?) {
+        if let event { watch.mailbox.append(event) }
         scheduleWatch(after: random.delay(around: 20))
     }
 

@@ -121,6 +121,20 @@ final class SimulatedNetwork {
         }
     }
 
+    /// Carries something large on a connection of its own; it ends too early when the way is blocked meanwhile.
+    func transfer(from: Int, to: Int, _ arrived: @escaping (_ isWhole: Bool) -> Void) {
+        let link = link(from, to)
+        let pieces = 4
+        func carry(_ left: Int) {
+            if conditions[link].isBlocked || (conditions[link].lossOneIn > 0 && random.one(in: 8)) {
+                return simulator.after(100_000) { arrived(false) }
+            }
+            if left == 0 { return arrived(true) }
+            simulator.after(4 * random.delay(around: conditions[link].latency)) { carry(left - 1) }
+        }
+        carry(pieces)
+    }
+
     private func hand(_ message: Message, _ from: Int, _ to: Int) {
         simulator.recorder.note(
             .delivered, to, message.type.rawValue, message.term, message.index, "from m\(from) \(message.type)")

@@ -1,3 +1,4 @@
+import Backend
 import Configuration
 import Member
 import Membership
@@ -39,11 +40,15 @@ final class World {
         let cluster = names.enumerated().map { "\($1)=http://127.0.0.1:\(2380 + $0)" }.joined(separator: ",")
         // A database commit is two synchronisations, and elections must not wait for many of them.
         let synchronization: Int64 = random.pick([100, 500, 2_000, 8_000])
+        // Few, so that members that were away need a snapshot.
+        let snapshotCount = random.pick([30, 100, 100_000])
+        let catchUpEntries = random.pick([1, 10, 50])
         for (number, name) in names.enumerated() {
             let url = "http://127.0.0.1:\(2380 + number)"
             let arguments = [
                 "--name", name, "--data-dir", "data", "--initial-cluster", cluster,
-                "--initial-advertise-peer-urls", url, "--snapshot-count", "100000",
+                "--initial-advertise-peer-urls", url, "--snapshot-count", "\(snapshotCount)",
+                "--snapshot-catchup-entries", "\(catchUpEntries)",
             ]
             guard case .run(let configuration) = try MemberConfiguration.parse(arguments: arguments, environment: [:])
             else { throw StartError("the arguments do not start a member") }
@@ -66,6 +71,23 @@ final class World {
     func send(_ message: Message, from machine: SimulatedMachine) {
         guard let to = numbers[message.to] else { return }
         network.send(message, from: machine.number, to: to)
+    }
+
+    /// Takes a leader's snapshot with its database to another member, which keeps the file before it takes the message.
+    func send(_ message: Message, with database: BackendSnapshot, from process: MemberProcess) {
+        guard let to = numbers[message.to] else { return }
+        recorder.note(.snapshotSent, process.machine.number, UInt64(to), message.snapshot?.metadata.index ?? 0)
+        let target = machines[to]
+        network.transfer(from: process.machine.number, to: to) { [unowned self] isWhole in
+            var succeeded = false
+            if isWhole, let receiver = target.process, !receiver.isPaused {
+                succeeded = receiver.receive(message, database)
+                if succeeded { receiver.send(.message(message)) }
+            }
+            simulator.after(1_000) {
+                if process.isAlive { process.send(.snapshotReported(to: message.to, succeeded: succeeded)) }
+            }
+        }
     }
 
     private func deliver(_ message: Message, to number: Int) -> Bool {
