@@ -48,11 +48,13 @@ final class MemberProcess {
         var lease: Int64 = 0
         var purge: Int64 = 0
         var publish: Int64 = 0
+        var version: Int64 = 0
         var compaction: Int64 = 0
     }
 
     /// As in the server, in milliseconds.
     private static let leaseInterval: Int64 = 500
+    private static let versionInterval: Int64 = 4_000
     /// Far more often than the server, so that a short run removes files.
     private static let purgeInterval: Int64 = 3_000
 
@@ -279,9 +281,14 @@ final class MemberProcess {
     }
 
     private func publishIfNeeded() {
-        guard !isReady, core.leader != 0, now >= timers.publish else { return }
+        if core.isLeader && now >= timers.version {
+            timers.version = now + Self.versionInterval
+            // All members are of one version here.
+            let servers = core.applier.cluster.members.map { _ in ClusterVersion.server as ClusterVersion? }
+            core.decideClusterVersion(servers, now: now)
+        }
+        guard !isReady, core.leader != 0, core.clusterVersion != nil, now >= timers.publish else { return }
         timers.publish = now + core.settings.requestTimeout
-        core.proposeClusterVersion(world.settings.clusterVersion, now: now)
         core.publish(attributes, now: now)
     }
 

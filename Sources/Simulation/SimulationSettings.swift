@@ -10,8 +10,6 @@ public struct SimulationSettings: Sendable {
     public var watchClients = 2
     /// The registers; few, so that clients meet.
     public var keys = 5
-    /// The version that the cluster speaks.
-    var clusterVersion = "3.7.0"
 
     /// The election timeout, in microseconds: etcd's default.
     static let electionTimeout: Int64 = 1_000_000
