@@ -114,7 +114,8 @@ let package = Package(
         tests(
             "PeerTransportTests",
             [
-                "Backend", "Bolt", "Disk", "PeerProtocol", "PeerTransport", "RaftMessages", "WriteAheadLog", log,
+                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "PeerTransport", "RaftMessages",
+                "WriteAheadLog", log,
             ] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),

@@ -45,6 +45,12 @@ public struct PeerRefusal: Equatable, Sendable {
     public var status: Int
     public var text: String
 
+    /// A refusal with `status` that says `text`.
+    public init(status: Int, text: String) {
+        self.status = status
+        self.text = text
+    }
+
     public static let incompatibleVersion = PeerRefusal(status: 412, text: "incompatible version")
     public static let clusterMismatch = PeerRefusal(status: 412, text: "cluster ID mismatch")
     public static let receiverMismatch = PeerRefusal(status: 412, text: "to field mismatch")

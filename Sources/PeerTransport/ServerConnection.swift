@@ -19,6 +19,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         case idle
         /// The request's body is coming.
         case gathering(limit: Int)
+        /// A snapshot is coming, or is being kept.
+        case receiving(SnapshotReceiver)
         /// The request is refused, and the rest of it thrown away.
         case refusing(PeerResponse, discarded: Int)
         /// The answer is being made.
@@ -37,6 +39,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     /// Counts requests, so that an answer finds its own.
     private var request = 0
     private var lastRead = NIODeadline.now()
+    /// Whether the request has come in full.
+    private var isRequestComplete = false
+    private var isPaused = false
 
     init(core: TransportCore) {
         self.core = core
@@ -48,7 +53,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if case .streaming(let writer) = state { writer?.detached(self) }
+        switch state {
+        case .streaming(let writer): writer?.detached(self)
+        case .receiving(let receiver): receiver.abandon()
+        default: break
+        }
         state = .closed
         releaseBody()
         core.closed(self)
@@ -71,9 +80,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             }
             self.head = head
             request += 1
+            isRequestComplete = false
             begin()
         case .body(let piece): gather(piece)
-        case .end: endRequest()
+        case .end(let trailers):
+            isRequestComplete = true
+            endRequest(trailers)
         }
     }
 
@@ -87,6 +99,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         case "/raft":
             if let refusal = refusalOfPost() { return refuse(refusal) }
             state = .gathering(limit: PeerLimit.postedMessage)
+        case "/raft/snapshot":
+            if let refusal = refusalOfPost() { return refuse(refusal) }
+            let announcesHash = head.headers[canonicalForm: "trailer"].contains {
+                $0.lowercased() == PeerHeader.databaseSHA256.lowercased()
+            }
+            state = .receiving(SnapshotReceiver(self, core: core, announcesHash: announcesHash))
         case "/raft/probing": state = .gathering(limit: 0)
         default: state = .gathering(limit: Self.otherBodyLimit)
         }
@@ -101,6 +119,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             }
             reserved += piece.readableBytes
             body.writeImmutableBuffer(piece)
+        case .receiving(let receiver):
+            receiver.feed(piece)
+            setPaused(!receiver.hasRoom)
         case .refusing(let response, let discarded):
             let total = discarded + piece.readableBytes
             guard total <= Self.discardLimit else { return answer(response, thenClose: true) }
@@ -115,8 +136,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         body = ByteBuffer()
     }
 
-    private func endRequest() {
+    private func endRequest(_ trailers: HTTPHeaders?) {
         switch state {
+        case .receiving(let receiver): receiver.ended(trailers)
         case .gathering:
             state = .answering
             switch path {
@@ -170,7 +192,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         return refusal
     }
 
-    private func response(_ refusal: PeerRefusal) -> PeerResponse {
+    func response(_ refusal: PeerRefusal) -> PeerResponse {
         var response = PeerResponse(status: refusal.status, text: refusal.text + "\n")
         response.headers.append(clusterHeader)
         return response
@@ -194,7 +216,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         answer(PeerResponse(status: 204, headers: [clusterHeader]))
     }
 
-    private func response(to refusal: MessageRefusal) -> PeerResponse {
+    func response(to refusal: MessageRefusal) -> PeerResponse {
         switch refusal {
         case .removedSender:
             PeerResponse(
@@ -253,9 +275,33 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         return channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes)))
     }
 
+    // MARK: Snapshots
+
+    private func setPaused(_ pauses: Bool) {
+        guard pauses != isPaused, let channel else { return }
+        isPaused = pauses
+        channel.setOption(.autoRead, value: !pauses).whenFailure { _ in }
+        // The time that the disk takes is not the sender's silence.
+        lastRead = .now()
+    }
+
+    /// The snapshot's receiver has made room.
+    func readMore() {
+        if case .receiving(let receiver) = state { setPaused(!receiver.hasRoom) }
+    }
+
+    /// The snapshot is kept.
+    func received() {
+        if case .receiving = state { answer(PeerResponse(status: 204, headers: [clusterHeader])) }
+    }
+
     // MARK: Answers
 
-    private func refuse(_ response: PeerResponse) {
+    /// Answers with `response` once the request has come in full, or too much of it.
+    func refuse(_ response: PeerResponse) {
+        if case .closed = state { return }
+        setPaused(false)
+        if isRequestComplete { return answer(response) }
         state = .refusing(response, discarded: 0)
     }
 
@@ -289,7 +335,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     func tick(_ now: NIODeadline) {
         switch state {
         case .answering, .streaming, .closed: break
-        case .idle, .gathering, .refusing:
+        case .receiving where isPaused || isRequestComplete: break
+        case .idle, .gathering, .receiving, .refusing:
             if now - lastRead > PeerTimeout.idleRequest { close() }
         }
     }

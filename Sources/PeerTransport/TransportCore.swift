@@ -13,6 +13,8 @@ final class TransportCore: @unchecked Sendable {
     private static let tickInterval = TimeAmount.milliseconds(500)
     /// Unknown members that may be answered at a time; their ids and URLs come from anyone who asks.
     private static let remoteLimit = 64
+    /// Snapshots that are being sent at a time; each has a thread and pins pages of the database.
+    private static let senderLimit = 8
     /// Bodies of posts that are being gathered, in all: two of the longest, or many of the usual size.
     private static let bodyBudget = 2 * PeerLimit.postedMessage
     /// What a request apart from Raft's traffic may be answered with at most: the keys of a large lease, for example.
@@ -34,6 +36,8 @@ final class TransportCore: @unchecked Sendable {
     private var served: [ObjectIdentifier: ServerConnection] = [:]
     private var listeners: [any Channel] = []
     private var requests: [ObjectIdentifier: RequestConnection] = [:]
+    private var senders: [ObjectIdentifier: SnapshotSender] = [:]
+    private var serial: UInt64 = 0
     private var ticker: RepeatedTask?
     private var gatheredBytes = 0
     private var hasReportedRemoval = false
@@ -52,6 +56,13 @@ final class TransportCore: @unchecked Sendable {
         // etcd's: a second, and one election timeout.
         dialer = Dialer(loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds))
         diskThreads.start()
+        do {
+            for path in try settings.snapshots.removeUnfinishedDatabases() {
+                logger.info("removed an unfinished database", metadata: ["path": .string(path)])
+            }
+        } catch {
+            logger.warning("failed to look for unfinished databases", metadata: ["error": .string("\(error)")])
+        }
     }
 
     func start() {
@@ -64,6 +75,7 @@ final class TransportCore: @unchecked Sendable {
         let now = NIODeadline.now()
         for peer in peers.values { peer.tick(now) }
         for remote in remotes.values { remote.tick(now) }
+        for sender in senders.values { sender.tick(now) }
         for connection in served.values { connection.tick(now) }
     }
 
@@ -140,7 +152,28 @@ final class TransportCore: @unchecked Sendable {
     }
 
     func sendSnapshot(_ message: Message, _ database: BackendSnapshot) {
-        events.snapshotReported(message.to, false)
+        let id = message.to
+        guard let peer = peers[id], !isStopped, senders.count < Self.senderLimit else {
+            return events.snapshotReported(id, false)
+        }
+        let sender = SnapshotSender(message, database, picker: peer.picker, core: self) { [self] sender, error in
+            senders[ObjectIdentifier(sender)] = nil
+            if let error {
+                peers[id]?.deactivate("post a snapshot", error)
+                peers[id]?.lost()
+            } else {
+                peers[id]?.activate()
+            }
+            if !isStopped { events.snapshotReported(id, error == nil) }
+        }
+        senders[ObjectIdentifier(sender)] = sender
+        sender.start()
+    }
+
+    /// Tells apart databases that arrive at the same time.
+    func nextSerial() -> UInt64 {
+        serial += 1
+        return serial
     }
 
     /// Another member says that this one was removed.
@@ -284,6 +317,7 @@ final class TransportCore: @unchecked Sendable {
         for connection in served.values { endings.append(connection.close()) }
         for peer in peers.values { peer.stop() }
         for remote in remotes.values { remote.stop() }
+        for sender in senders.values { sender.finish(.stopped) }
         for request in requests.values { request.close() }
         (listeners, peers, remotes, requests) = ([], [:], [:], [:])
         return EventLoopFuture.andAllComplete(endings, on: loop).flatMap { [self] in

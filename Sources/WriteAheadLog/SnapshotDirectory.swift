@@ -22,7 +22,8 @@ public struct SnapshotDirectory: Sendable {
 
     /// The directory.
     public let path: String
-    private let disk: any Disk
+    /// The disk that it is on.
+    public let disk: any Disk
 
     /// The directory at `path`, which must exist.
     public init(disk: any Disk, path: String) {

@@ -51,11 +51,17 @@ final class Node: Sendable {
     let transport: PeerTransport
     let group: MultiThreadedEventLoopGroup
 
+    /// The transport, for what the transport itself calls.
+    private final class Holder: Sendable {
+        let transport = Mutex<PeerTransport?>(nil)
+    }
+
     var url: String { "http://127.0.0.1:\(port)" }
 
     init(
         _ id: UInt64, port: Int? = nil, cluster: UInt64 = Node.cluster, version: String = "3.7.0",
-        answer: @escaping @Sendable (PeerCall) -> Void = { $0.respond(PeerResponse(status: 404, text: "no\n")) }
+        answer: @escaping @Sendable (PeerCall) -> Void = { $0.respond(PeerResponse(status: 404, text: "no\n")) },
+        reply: @escaping @Sendable ([Message]) -> [Message] = { _ in [] }
     ) async throws {
         self.id = id
         let (socket, boundPort) = try Self.listen(port ?? 0)
@@ -66,6 +72,7 @@ final class Node: Sendable {
         var logger = Logger(label: "peer-\(id)")
         logger.logLevel = getenv("PEER_LOG") == nil ? .critical : .debug
         let log = log
+        let holder = Holder()
         transport = PeerTransport(
             group: group,
             settings: PeerTransport.Settings(
@@ -78,6 +85,8 @@ final class Node: Sendable {
                         $0.received += messages
                         $0.batches += 1
                     }
+                    let replies = reply(messages)
+                    holder.transport.withLock { $0 }?.send(replies)
                 }, unreachable: { id in log.change { $0.unreachable.append(id) } },
                 snapshotReported: { id, succeeded in log.change { $0.snapshots.append((id, succeeded)) } },
                 removed: { log.change { $0.removals += 1 } },
@@ -85,6 +94,7 @@ final class Node: Sendable {
                     log.change { $0.requests.append(call.request) }
                     answer(call)
                 }))
+        holder.transport.withLock { [transport] in $0 = transport }
         try await transport.accept(from: socket)
     }
 
@@ -134,6 +144,19 @@ func pair() async throws -> (Node, Node) {
     return (one, two)
 }
 
-func heartbeat(_ from: UInt64, _ to: UInt64, commit: UInt64 = 0) -> Message {
+func peerHeartbeat(_ from: UInt64, _ to: UInt64, commit: UInt64 = 0) -> Message {
     Message(type: .heartbeat, to: to, from: from, term: 5, commit: commit)
+}
+
+/// Waits until what `node` knows of the peer `id` satisfies `condition`.
+@discardableResult
+func waitForStatus(
+    _ node: Node, of id: UInt64, _ what: String, _ condition: (PeerStatus) -> Bool
+) async throws -> PeerStatus {
+    let end = NIODeadline.now() + .seconds(20)
+    while true {
+        if let status = node.transport.statuses[id], condition(status) { return status }
+        if NIODeadline.now() > end { throw Log.Timeout(description: "waited in vain until \(what)") }
+        try await Task.sleep(nanoseconds: 2_000_000)
+    }
 }

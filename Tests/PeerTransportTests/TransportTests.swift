@@ -1,4 +1,5 @@
 import NIOCore
+import PeerProtocol
 import PeerTransport
 import RaftMessages
 import Testing
@@ -12,7 +13,7 @@ import Testing
             let entries = (1...10).map { Entry(term: 5, index: index + $0, data: Array(repeating: 7, count: 100)) }
             one.transport.send([
                 Message(type: .append, to: 2, from: 1, term: 5, logTerm: 5, index: index, entries: entries),
-                heartbeat(1, 2, commit: index),
+                peerHeartbeat(1, 2, commit: index),
             ])
             two.transport.send([
                 Message(type: .appendResponse, to: 1, from: 2, term: 5, index: index),
@@ -26,7 +27,163 @@ import Testing
         #expect(appends.allSatisfy { $0.entries.count == 10 && $0.from == 1 && $0.to == 2 })
         #expect(atTwo.received.filter { $0.type == .heartbeat }.map(\.commit) == (0..<50).map { UInt64(10 * $0) })
         #expect(atOne.received.filter { $0.type == .appendResponse }.map(\.index) == (0..<50).map { UInt64(10 * $0) })
+        #expect(one.log.now.unreachable.isEmpty)
         try await one.stop()
         try await two.stop()
+    }
+
+    @Test("A large entry passes by the streams, and by a post when there is no stream")
+    func largeEntries() async throws {
+        let (one, two) = try await pair()
+        let large = Message(
+            type: .append, to: 2, from: 1, term: 5, logTerm: 5, index: 7,
+            entries: [Entry(term: 5, index: 8, data: Array(repeating: 3, count: 9_000_000))])
+        one.transport.send([large])
+        try await two.log.wait("the entry is there") { $0.received == [large] }
+        // A stranger's streams are refused, so only posts are left.
+        two.transport.keepOnlyPeers([])
+        try await waitForStatus(one, of: 2, "the streams are gone") { $0.streamsIn == 0 && $0.streamsOut == 0 }
+        one.transport.send([large])
+        try await two.log.wait("the entry is there again") { $0.received == [large, large] }
+        try await one.stop()
+        try await two.stop()
+    }
+
+    @Test("A peer that restarts is connected again, and what is sent meanwhile is reported")
+    func restart() async throws {
+        let (one, two) = try await pair()
+        let port = two.port
+        try await two.stop()
+        try await waitForStatus(one, of: 2, "the loss is noticed") { $0.activeSince == nil && $0.streamsOut == 0 }
+        one.transport.send([peerHeartbeat(1, 2)])
+        try await one.log.wait("the lost message is reported") { $0.unreachable == [2] }
+        let again = try await Node(2, port: port)
+        again.transport.setPeer(1, urls: [one.url])
+        try await one.connected(to: again)
+        one.transport.send([peerHeartbeat(1, 2, commit: 9)])
+        try await again.log.wait("the message is there") { $0.received == [peerHeartbeat(1, 2, commit: 9)] }
+        try await one.stop()
+        try await again.stop()
+    }
+
+    @Test("A second URL is used when the first leads nowhere, and new URLs are taken")
+    func urls() async throws {
+        let gone = try await Node(9)
+        try await gone.stop()
+        let (one, two) = (try await Node(1), try await Node(2))
+        one.transport.setPeer(2, urls: [gone.url, two.url])
+        two.transport.setPeer(1, urls: [gone.url])
+        try await waitForStatus(one, of: 2, "two is reached") { $0.streamsIn == 2 }
+        two.transport.setPeer(1, urls: [one.url])
+        try await one.connected(to: two)
+        try await two.connected(to: one)
+        try await one.stop()
+        try await two.stop()
+    }
+
+    @Test("A peer that does not read its appends loses them, and gets its heartbeats")
+    func slowReader() async throws {
+        let node = try await Node(2)
+        node.transport.setPeer(1, urls: ["http://127.0.0.1:1"])
+        let appends = try RawClient(port: node.port)
+        appends.write(streamRequest("msgapp"))
+        let messages = try RawClient(port: node.port)
+        messages.write(streamRequest("message"))
+        try await waitForStatus(node, of: 1, "the streams are open") { $0.streamsOut == 2 }
+        // Three times what may wait.
+        for index in 0..<UInt64(150) {
+            node.transport.send([
+                Message(
+                    type: .append, to: 1, from: 2, term: 5, logTerm: 5, index: index,
+                    entries: [Entry(term: 5, index: index + 1, data: Array(repeating: 1, count: 1 << 20))])
+            ])
+        }
+        try await node.log.wait("appends are dropped") { $0.unreachable.contains(1) }
+        node.transport.send([peerHeartbeat(2, 1, commit: 0xabcdef)])
+        let mark: [UInt8] = [0x40, 0xef, 0x9b, 0xaf, 0x05]
+        let seen = messages.read { bytes in
+            bytes.indices.dropLast(4).contains { Array(bytes[$0..<$0 + 5]) == mark }
+        }
+        #expect(seen != nil, "the heartbeat came by the other stream")
+        appends.close()
+        messages.close()
+        try await node.stop()
+    }
+
+    @Test("Silent streams are kept alive, and a stream whose peer has fallen silent is opened anew")
+    func keepAlive() async throws {
+        let node = try await Node(2)
+        // Takes connections and never says a word.
+        let (silent, port) = try Node.listen(0)
+        node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+        let client = try RawClient(port: node.port)
+        client.write(streamRequest("msgapp"))
+        // The head, and then a heartbeat of the link, which is one zero byte in a chunk.
+        let text = client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n1\r\n\0\r\n") }
+        #expect(text != nil)
+        client.close()
+        silent.close()
+        try await node.stop()
+    }
+
+    @Test("A member that was removed is told so by the others")
+    func removal() async throws {
+        let (one, two) = try await pair()
+        one.transport.removePeer(2)
+        try await two.log.wait("two hears of its removal") { $0.removals == 1 }
+        two.transport.send([Message(type: .vote, to: 1, from: 2, term: 9)])
+        try await two.log.wait("its messages come to nothing") { $0.unreachable.contains(1) }
+        #expect(one.log.now.received.isEmpty)
+        try await one.stop()
+        try await two.stop()
+    }
+
+    @Test("One who does not know a sender yet answers it at the URLs that it tells")
+    func remote() async throws {
+        let (one, two) = (try await Node(1), try await Node(2))
+        one.transport.setPeer(2, urls: [two.url])
+        one.transport.send([peerHeartbeat(1, 2, commit: 4)])
+        try await two.log.wait("two has the message") { $0.received == [peerHeartbeat(1, 2, commit: 4)] }
+        two.transport.send([Message(type: .heartbeatResponse, to: 1, from: 2, term: 5)])
+        try await one.log.wait("one has the answer") { $0.received.map(\.type) == [.heartbeatResponse] }
+        // To an id that never showed itself there is no way.
+        two.transport.send([peerHeartbeat(2, 77)])
+        two.transport.setPeer(1, urls: [one.url])
+        try await two.connected(to: one)
+        try await one.stop()
+        try await two.stop()
+    }
+
+    @Test("Members of other clusters get nowhere")
+    func otherCluster() async throws {
+        let (one, two) = (try await Node(1), try await Node(2, cluster: 0xc2))
+        one.transport.setPeer(2, urls: [two.url])
+        two.transport.setPeer(1, urls: [one.url])
+        one.transport.send([peerHeartbeat(1, 2)])
+        try await one.log.wait("the refusal is reported") { $0.unreachable == [2] }
+        #expect(two.log.now.received.isEmpty)
+        #expect(one.transport.activeSince(2) == nil)
+        #expect(two.transport.activeSince(1) == nil)
+        try await one.stop()
+        try await two.stop()
+    }
+
+    @Test("Probes show the way to a peer and its clock")
+    func probes() async throws {
+        let (one, two) = try await pair()
+        let status = try await waitForStatus(one, of: 2, "a probe has come back") { $0.roundTripNanoseconds != nil }
+        // Both ends have the same clock.
+        #expect(status.clockDriftNanoseconds.magnitude < 1_000_000_000)
+        #expect(status.receivedBytes == 0)
+        two.transport.send([peerHeartbeat(2, 1)])
+        try await waitForStatus(one, of: 2, "what came is counted") { $0.receivedBytes > 0 }
+        try await waitForStatus(two, of: 1, "what went is counted") { $0.sentBytes > 0 }
+        try await one.stop()
+        try await two.stop()
+    }
+
+    private func streamRequest(_ kind: String) -> String {
+        "GET /raft/stream/\(kind)/1 HTTP/1.1\r\nHost: x\r\nX-Etcd-Cluster-ID: c1\r\nX-Server-Version: 3.4.23\r\n"
+            + "X-Min-Cluster-Version: 3.0.0\r\nX-Raft-To: 2\r\n\r\n"
     }
 }
