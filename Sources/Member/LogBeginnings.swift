@@ -64,7 +64,8 @@ extension RestoredLog {
         // etcd's default, which the member's first restart with other URLs leaves to MemberUpdate.
         let own = Membership.Member(id: memberID, peerURLs: ["http://localhost:2380"])
         let ids = memberIDs()
-        var changes = ids.contains(memberID)
+        var changes =
+            ids.contains(memberID)
             ? [] : [ConfigurationChange(nodeID: memberID, context: MemberJSON.encode(own))]
         // Raft must never be without a voter, so others go after this one has come.
         changes += ids.subtracting([memberID]).sorted().map { ConfigurationChange(type: .removeNode, nodeID: $0) }

@@ -111,7 +111,8 @@ extension OpenedMember {
             try explaining("") { try configuration.checkInitialCluster(comparison) }
             // Without this a member that should have joined others would be a cluster of its own.
             guard configuration.initialClusterState == .new else {
-                throw StartError("a member with --initial-cluster-state existing was to be made without a cluster to join")
+                throw StartError(
+                    "a member with --initial-cluster-state existing was to be made without a cluster to join")
             }
         }
         try explaining("cannot use the data directory \(configuration.dataDirectory)") {

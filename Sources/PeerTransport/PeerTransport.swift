@@ -54,6 +54,8 @@ public final class PeerTransport: Sendable {
     private struct Box {
         var orders: [Order] = []
         var isLoopWoken = false
+        /// The event loop may be gone, so nothing is put here any more.
+        var isStopped = false
     }
 
     private let core: TransportCore
@@ -66,13 +68,20 @@ public final class PeerTransport: Sendable {
         core.loop.execute { [core] in core.start() }
     }
 
-    private func put(_ order: Order) {
-        let wakes = box.withLock { box in
+    /// Leaves `order` for the event loop; false when the transport has stopped. The loop is woken under the lock, so that it
+    /// is not once the transport has stopped.
+    @discardableResult
+    private func put(_ order: Order, isLast: Bool = false) -> Bool {
+        box.withLock { box in
+            if box.isStopped { return false }
             box.orders.append(order)
-            defer { box.isLoopWoken = true }
-            return !box.isLoopWoken
+            box.isStopped = isLast
+            if !box.isLoopWoken {
+                box.isLoopWoken = true
+                core.loop.execute { self.drain() }
+            }
+            return true
         }
-        if wakes { core.loop.execute { self.drain() } }
     }
 
     private func drain() {
@@ -143,17 +152,20 @@ public final class PeerTransport: Sendable {
         _ request: PeerRequest, urls: [String], timeout: TimeAmount
     ) async throws -> PeerResponse {
         try await withCheckedThrowingContinuation { continuation in
-            put(
+            let isTaken = put(
                 .perform { core in
                     core.request(request, urls: urls[...], timeout: timeout) { continuation.resume(with: $0) }
                 })
+            if !isTaken { continuation.resume(throwing: TransportError.stopped) }
         }
     }
 
-    /// Ends all connections.
+    /// Ends all connections. What is asked for afterwards does not happen.
     public func stop() async {
         await withCheckedContinuation { continuation in
-            put(.perform { core in core.stop().whenComplete { _ in continuation.resume() } })
+            let isFirst = put(
+                .perform { core in core.stop().whenComplete { _ in continuation.resume() } }, isLast: true)
+            if !isFirst { continuation.resume() }
         }
     }
 }

@@ -17,6 +17,19 @@ final class RawClient {
             }
         }
         guard result == 0 else { throw Log.Timeout(description: "cannot connect to port \(port): errno \(errno)") }
+        limitWaiting()
+    }
+
+    /// The next connection that is made to `listener`.
+    init(accepting listener: CInt) {
+        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        descriptor = accept(listener, nil, nil)
+        limitWaiting()
+    }
+
+    /// A read that takes this long fails its test.
+    private func limitWaiting() {
         var limit = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }

@@ -86,7 +86,8 @@ import Testing
             client.write(message.encoded())
             let isTaken = travels.contains(type) && from == 1
             #expect(try client.readResponse().status == (isTaken ? 204 : 400))
-            #expect(node.log.now.received == (travels.contains(type) ? [Message(type: type, to: 2, from: 1, term: 5)] : []))
+            #expect(
+                node.log.now.received == (travels.contains(type) ? [Message(type: type, to: 2, from: 1, term: 5)] : []))
             client.close()
         }
         try await node.stop()
@@ -136,7 +137,8 @@ import Testing
             }
         }
         let answer = try await one.transport.request(
-            PeerRequest("POST", "/members?linearizable=false", headers: [("x-etcd-cluster-id", "c1")], body: [1, 2, 3]),
+            PeerRequest(
+                "POST", "/members?linearizable=false", headers: [("x-etcd-cluster-id", "c1")], body: [1, 2, 3]),
             urls: [gone.url, "nonsense", two.url], timeout: .seconds(10))
         #expect(answer.status == 200)
         #expect(answer.body == [1, 2, 3])

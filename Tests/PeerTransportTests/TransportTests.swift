@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import PeerProtocol
 import PeerTransport
@@ -110,19 +111,38 @@ import Testing
         try await node.stop()
     }
 
-    @Test("Silent streams are kept alive, and a stream whose peer has fallen silent is opened anew")
+    @Test("A silent stream is kept alive")
     func keepAlive() async throws {
         let node = try await Node(2)
-        // Takes connections and never says a word.
-        let (silent, port) = try Node.listen(0)
-        node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+        node.transport.setPeer(1, urls: ["http://127.0.0.1:1"])
         let client = try RawClient(port: node.port)
         client.write(streamRequest("msgapp"))
         // The head, and then a heartbeat of the link, which is one zero byte in a chunk.
         let text = client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n1\r\n\0\r\n") }
         #expect(text != nil)
         client.close()
-        silent.close()
+        try await node.stop()
+    }
+
+    @Test("A stream from a peer that has fallen silent is opened anew")
+    func silence() async throws {
+        let node = try await Node(2)
+        let (listener, port) = try Node.listen(0)
+        var connections: [RawClient] = []
+        defer {
+            connections = []
+            close(listener)
+        }
+        node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+        // Two streams and a probe, which may be repeated; each gets an ear and no answer.
+        var asked = 0
+        while asked < 3 {
+            let client = RawClient(accepting: listener)
+            let head = client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n") }
+            connections.append(client)
+            if String(decoding: try #require(head), as: UTF8.self).hasPrefix("GET /raft/stream/") { asked += 1 }
+        }
+        connections = []
         try await node.stop()
     }
 
