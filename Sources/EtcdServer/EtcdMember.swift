@@ -161,11 +161,13 @@ public final class EtcdMember: @unchecked Sendable {
                 gone: { member.send(.gone($0)) },
                 snapshotReported: { member.send(.snapshotReported(to: $0, succeeded: $1)) },
                 removed: { member.send(.removedByPeers) }, request: { peerService.answer($0) }))
+        let leases = LeaseForwarder(
+            member: member, peers: peers, requestTimeout: opened.core.settings.requestTimeout)
         var methods = HealthService().methods
         let services = Services(
             gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
             hashers: hashers,
-            watch: watch, promotion: Promotion(member: member, peers: peers), configuration: configuration)
+            watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers), configuration: configuration)
         methods.merge(services.methods) { first, _ in first }
         let leaders = LeaderRequirement(
             status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
@@ -179,8 +181,7 @@ public final class EtcdMember: @unchecked Sendable {
             readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
-            leaders: leaders,
-            metrics: metrics,
+            leaders: leaders, leases: leases, metrics: metrics,
             settings: MemberThread.Settings(
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
                 batchMilliseconds: Int64(configuration.backendBatchMilliseconds),
@@ -261,14 +262,15 @@ private struct Services {
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, promotion: Promotion,
-        configuration: MemberConfiguration
+        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, leases forwarder: LeaseForwarder,
+        promotion: Promotion, configuration: MemberConfiguration
     ) {
         let requestLimit = configuration.maxRequestBytes
         let keyValues = KeyValueService(
             gateways: gateways, status: status, publisher: publisher, readers: readers,
             limits: .init(requestBytes: requestLimit, txnOperations: configuration.maxTxnOperations))
-        let leases = LeaseService(gateways: gateways, member: member, status: status, requestLimit: requestLimit)
+        let leases = LeaseService(
+            gateways: gateways, member: member, status: status, forwarder: forwarder, requestLimit: requestLimit)
         let maintenance = MaintenanceService(
             gateways: gateways, member: member, status: status, hashers: hashers,
             quota: configuration.quotaBackendBytes, requestLimit: requestLimit)

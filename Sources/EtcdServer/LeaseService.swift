@@ -12,9 +12,13 @@ final class LeaseService: Sendable {
     private let gateways: Gateways
     private let member: MemberThread
     private let status: MemberStatus
+    private let forwarder: LeaseForwarder
     private let requestLimit: Int
 
-    init(gateways: Gateways, member: MemberThread, status: MemberStatus, requestLimit: Int) {
+    init(
+        gateways: Gateways, member: MemberThread, status: MemberStatus, forwarder: LeaseForwarder, requestLimit: Int
+    ) {
+        self.forwarder = forwarder
         self.gateways = gateways
         self.member = member
         self.status = status
@@ -54,18 +58,37 @@ final class LeaseService: Sendable {
     private func timeToLive(_ call: UnaryCall, _ message: [UInt8]) {
         call.answering {
             let request = try Etcdserverpb_LeaseTimeToLiveRequest(serializedBytes: message)
-            member.perform { member in
-                var response = Etcdserverpb_LeaseTimeToLiveResponse()
-                response.id = request.id
-                response.header = Etcdserverpb_ResponseHeader(member.header())
-                let found = try? member.core.applier.lessor.timeToLive(
-                    id: request.id, now: Clock.milliseconds, keys: request.keys)
-                // A lease that is gone is no error: its time is minus one.
-                response.ttl = found?.remainingTTL ?? -1
-                response.grantedTtl = found?.grantedTTL ?? 0
-                response.keys = found?.keys.map { Data($0) } ?? []
-                call.reply(response)
+            member.perform { [self] member in
+                member.timeToLive(of: request.id, keys: request.keys) { [self] answer in
+                    switch answer {
+                    case .success(let found): reply(call, request.id, found)
+                    case .failure(.timedOut): call.reply(EtcdError.timeoutWaitAppliedIndex)
+                    case .failure(.notPrimary): askLeader(call, request)
+                    }
+                }
             }
+        }
+    }
+
+    private func askLeader(_ call: UnaryCall, _ request: Etcdserverpb_LeaseTimeToLiveRequest) {
+        Task {
+            switch await forwarder.timeToLive(of: request.id, keys: request.keys) {
+            case .success(let found): reply(call, request.id, found)
+            case .failure(let error): call.reply(error)
+            }
+        }
+    }
+
+    private func reply(_ call: UnaryCall, _ lease: Int64, _ found: LeaseTimeToLive?) {
+        member.perform { member in
+            var response = Etcdserverpb_LeaseTimeToLiveResponse()
+            response.id = lease
+            response.header = Etcdserverpb_ResponseHeader(member.header())
+            // A lease that is gone is no error: its time is minus one.
+            response.ttl = found?.remainingTTL ?? -1
+            response.grantedTtl = found?.grantedTTL ?? 0
+            response.keys = found?.keys.map { Data($0) } ?? []
+            call.reply(response)
         }
     }
 

@@ -47,6 +47,7 @@ final class MemberThread: @unchecked Sendable {
         var peers: PeerTransport
         var status: MemberStatus
         var leaders: LeaderRequirement
+        var leases: LeaseForwarder
         var metrics: Metrics
         var settings: Settings
     }
@@ -92,6 +93,7 @@ final class MemberThread: @unchecked Sendable {
 
     // Everything below belongs to the running thread.
     var membership = MembershipWaiters()
+    var conditions = Conditions()
     var isRemoved = false
     private var parts: Parts?
     private var waiters: [UInt64: Waiter] = [:]
@@ -223,10 +225,8 @@ final class MemberThread: @unchecked Sendable {
         switch event {
         case .proposals(let gateway, let proposals): backlog.append((gateway, proposals))
         case .reads(let reads):
-            lastReadToken += 1
-            waitingReads[lastReadToken] = reads
-            core.read(lastReadToken)
-        case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway, now: now)
+            waitingReads[askForRead()] = reads
+        case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway)
         case .appended(let messages):
             written += messages
             takeWritten()
@@ -248,6 +248,13 @@ final class MemberThread: @unchecked Sendable {
         case .stop: return false
         }
         return true
+    }
+
+    /// Asks for a linearizable read and returns its token.
+    func askForRead() -> UInt64 {
+        lastReadToken += 1
+        core.read(lastReadToken)
+        return lastReadToken
     }
 
     private func takeBacklog(now: Int64) {
@@ -326,6 +333,7 @@ final class MemberThread: @unchecked Sendable {
             let start = waiter.deadline - core.settings.requestTimeout
             answer(waiter, .failure(core.timeoutError(ofRequestFrom: start)))
         }
+        expireConditions(now: now)
         running.leaders.note(hasLeader: core.leader != 0, now: now)
         guard core.leader != 0 else { return }
         var compactor = running.settings.autoCompactor
@@ -383,6 +391,7 @@ final class MemberThread: @unchecked Sendable {
         }
         for id in output.patientRequests { waiters[id]?.deadline = .max }
         finishReads(output)
+        finishConditions(output)
         if !output.commits.isEmpty {
             running.watch.post(output.commits, view: core.applier.store.publisher.latest())
         }
@@ -622,26 +631,6 @@ final class MemberThread: @unchecked Sendable {
     func noteSize() {
         running.status.databaseBytes.store(core.applier.backend.fileSize, ordering: .relaxed)
         running.status.databaseBytesInUse.store(core.applier.backend.sizeInUse, ordering: .relaxed)
-    }
-
-    // MARK: Leases
-
-    private func renew(_ keepAlives: [Gateway.KeepAlive], _ gateway: Gateway, now: Int64) {
-        let header = header()
-        let isLeader = core.isLeader
-        let replies = keepAlives.map { keepAlive -> (LeaseKeepAliveStream, Result<[UInt8], EtcdError>) in
-            // Until the first entry of its term is applied a leader does not count leases yet.
-            guard isLeader, core.applier.lessor.isPrimary else { return (keepAlive.stream, .failure(.noLeader)) }
-            // A lease that is gone, or about to be, has no time to live; that is no error.
-            let ttl = (try? core.applier.lessor.renew(id: keepAlive.lease, now: now))?.ttl ?? 0
-            return (
-                keepAlive.stream,
-                .success(LeaseService.keepAliveResponse(header, lease: keepAlive.lease, ttl: ttl))
-            )
-        }
-        gateway.eventLoop.execute {
-            for (stream, reply) in replies { stream.deliver(reply) }
-        }
     }
 
     // MARK: The end

@@ -18,6 +18,8 @@ final class PeerService: Sendable {
         switch call.request.path {
         case "/version": version(call)
         case "/members": members(call)
+        case LeaseForwarder.renewalPath: renewLease(call)
+        case LeaseForwarder.questionPath: leaseTimeToLive(call)
         case let path where path.hasPrefix(Promotion.path): promote(call)
         case "/downgrade/enabled": downgradeEnabled(call)
         default: call.respond(PeerResponse(status: 404, text: "404 page not found\n"))
