@@ -9,7 +9,7 @@ struct LeadershipHandover {
     var deadline: Int64
 }
 
-/// Handing the leadership over: when a client asks for it, and before this member stops or after it was removed.
+/// Handing the leadership over: when a client asks for it, and before the leader stops or is removed.
 extension MemberCore {
     /// Starts to hand the leadership to the voter `target`; ``Output/handovers`` names `token` when it is done or failed.
     public func moveLeader(to target: UInt64, token: UInt64, now: Int64) throws(EtcdError) {
@@ -44,13 +44,6 @@ extension MemberCore {
             output.handovers.append((handover.token, .timeoutLeaderTransfer))
             return true
         }
-    }
-
-    /// A leader that was removed hands over, so that nobody waits for an election timeout. It does so a while after the
-    /// removal, for until the others have applied that they do not campaign.
-    func leaveLeadershipWhenRemoved() {
-        guard isRemoved, isLeader, raft.basicStatus.leadTransferee == 0 else { return }
-        if let bestFollower { raft.transferLeadership(to: bestFollower) }
     }
 
     /// The voter that this leader heard lately and that has most of its log; nil when there is none.

@@ -122,8 +122,6 @@ public final class MemberCore {
     public var peerActiveSince: (UInt64) -> Int64? = { _ in .min }
     var membershipChanges = MembershipChangeQueue()
     var handovers: [LeadershipHandover] = []
-    /// Set when this member, though it leads, was removed from the cluster.
-    var isRemoved = false
     var watchdog: DiskWatchdog
     var diskState = DiskWatchdog.State.answering
     /// Whether this leader has asked another to lead since the disk fell silent.
@@ -195,7 +193,6 @@ public final class MemberCore {
     public func tick() {
         // A member that cannot write its vote does not stand for election.
         if isLeader || !diskIsSilent { raft.tick() }
-        leaveLeadershipWhenRemoved()
     }
 
     /// Shortens the wait for a leader to two heartbeat intervals at the least: what a member that has just started does
@@ -301,7 +298,7 @@ public final class MemberCore {
         repeat {
             noteLeader(now: now)
             askForReads(now: now)
-            proposeMembershipChange()
+            proposeMembershipChange(now: now)
             takeReady(now: now)
         } while raft.hasReady
         applier.raftTerm = term

@@ -57,6 +57,8 @@ struct MembershipChangeQueue {
         var change: ConfigurationChange
         var start: Int64
         var stage = Stage.waiting
+        /// When the leader, whom it removes, was asked to hand over.
+        var handoverStart: Int64?
     }
 
     private var entries: [Entry] = []
@@ -73,6 +75,13 @@ struct MembershipChangeQueue {
 
     mutating func noteProposed(_ id: UInt64) {
         if let position = position(of: id) { entries[position].stage = .proposed }
+    }
+
+    /// When the leader was asked to hand over for the sake of the change `id`.
+    func handoverStart(of id: UInt64) -> Int64? { position(of: id).flatMap { entries[$0].handoverStart } }
+
+    mutating func noteHandover(_ id: UInt64, now: Int64) {
+        if let position = position(of: id) { entries[position].handoverStart = now }
     }
 
     /// Another leader was elected, or none is known.
@@ -168,12 +177,26 @@ extension MemberCore {
     }
 
     /// Gives Raft the next change, when there is a leader to take it.
-    func proposeMembershipChange() {
-        guard let change = membershipChanges.next, leader != 0 else { return }
+    func proposeMembershipChange(now: Int64) {
+        guard let change = membershipChanges.next, leader != 0, !waitsForHandover(change, now: now) else { return }
         if isLeader && !raft.takesConfigurationChange { return }
         // What is dropped for want of a leader is proposed again with the next turn.
         guard (try? raft.proposeConfigurationChange(change)) != nil else { return }
         membershipChanges.noteProposed(change.id)
+    }
+
+    /// A leader that is to be removed hands over first, so that the others need not wait for an election timeout: they
+    /// take nothing from it once they have applied its removal. One that does not within that time is removed anyway.
+    private func waitsForHandover(_ change: ConfigurationChange, now: Int64) -> Bool {
+        guard change.type == .removeNode, change.nodeID == leader else { return false }
+        if let start = membershipChanges.handoverStart(of: change.id) {
+            return now < start + settings.electionMilliseconds
+        }
+        let own = confState.voters.contains(settings.memberID) ? settings.memberID : nil
+        guard let target = isLeader ? bestFollower : own else { return false }
+        raft.transferLeadership(to: target)
+        membershipChanges.noteHandover(change.id, now: now)
+        return true
     }
 
     func expireMembershipChanges(now: Int64) {
@@ -204,10 +227,7 @@ extension MemberCore {
             try reconfigure(change)
             let effect = try applier.applyConfigurationChange(change, entry: entry).get()
             output.membership.append(effect)
-            if effect == .removed(settings.memberID) {
-                isRemoved = true
-                output.removedSelf = true
-            }
+            if effect == .removed(settings.memberID) { output.removedSelf = true }
             return nil
         } catch {
             endChange()

@@ -85,12 +85,10 @@ class Transcript:
         endpoints = ",".join(member.endpoint for member in members)
         done = self.session.quiet("--endpoints", endpoints, "--command-timeout=20s", *arguments)
         errors = [line for line in done.errors.splitlines() if not line.startswith("{")]
-        # The members stand in the order of their ids, and that of a new one follows from the time.
-        lines = [",".join(sorted(line.split(","))) if "INITIAL_CLUSTER=" in line else line for line in done.output.splitlines()]
-        text = "\n".join([f"$ {' '.join(arguments)} [{done.code}]", *sorted(lines), *errors])
+        text = "\n".join([f"$ {' '.join(arguments)} [{done.code}]", *done.output.splitlines(), *errors])
         for found, name in self.names.items():
             text = text.replace(found, name)
-        # Names take the ids' place, and so does their order.
+        # The members stand in the order of their ids, and that of a new one follows from the time.
         command, *lines = text.splitlines()
         self.blocks.append("\n".join([command, *sorted(lines)]))
 

@@ -147,20 +147,37 @@ extension SimulatedMember {
         #expect(leader.takeChange(again) == .failure(.refused(.idRemoved)))
     }
 
-    @Test func aRemovedLeaderHandsOverAtOnce() throws {
+    /// Whoever is asked for it: the others have a leader all the time.
+    @Test(arguments: [0, 1, 2])
+    func aLeaderHandsOverBeforeItIsRemoved(asked: Int) throws {
         let group = try Group()
         let leader = group.leader
-        let change = try leader.core.removeMember(leader.id, now: leader.now)
+        let asked = ([leader] + group.followers)[asked]
+        let change = try asked.core.removeMember(leader.id, now: asked.now)
         try group.settle()
-        #expect(try leader.takeChange(change)?.get().count == 2)
-        #expect(leader.removedSelf)
-        try group.tick(2)
-        let next = try #require(group.followers.first { $0.core.isLeader }, "far below a timeout")
+        #expect(try asked.takeChange(change)?.get().count == 2)
+        #expect(!leader.core.isLeader)
+        let next = try #require(group.followers.first { $0.core.isLeader })
         group.trio.cut = [leader.id]
         let id = next.put("a", "1")
         try group.settle()
         #expect(next.takeReply(id) != nil)
         #expect(next.core.confState.voters.count == 2)
+    }
+
+    @Test func aLeaderThatCannotHandOverIsRemovedAllTheSame() throws {
+        let group = try Group()
+        let leader = group.leader
+        let change = try leader.core.removeMember(leader.id, now: leader.now)
+        // The followers are asked to take over, and it is lost, as often as the leader asks.
+        for _ in 0..<15 {
+            leader.tick()
+            try leader.settle()
+            leader.messages.removeAll { $0.type == .timeoutNow }
+            try group.settle()
+        }
+        #expect(try leader.takeChange(change)?.get().count == 2)
+        #expect(leader.removedSelf)
     }
 
     @Test func aChangeWithoutAQuorumTimesOut() throws {
