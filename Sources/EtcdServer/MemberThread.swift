@@ -189,6 +189,7 @@ final class MemberThread: @unchecked Sendable {
             compaction: now)
         startedAt = now
         mayAdvanceElection = running.settings.advancesFirstElection
+        core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         connectToMembers()
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
