@@ -88,6 +88,10 @@ class Client:
             ("grpc.max_reconnect_backoff_ms", 200),
             # Each client its own connection, even to one address.
             ("grpc.use_local_subchannel_pool", 1),
+            # Members go and come again; the default would wait for up to two minutes.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
         ])
         self._methods: dict[str, Callable] = {}
 
