@@ -143,6 +143,11 @@ extension OpenedMember {
             configuration, disk: disk, snapshots: snapshots, database: paths.database, memberID: restored.memberID,
             clusterID: restored.clusterID)
         try restored.takeSentDatabase(stateMachine, backend: &backend)
+        // The lock on the database keeps other processes out, so whatever is unfinished here stays so.
+        try explaining("cannot clear \(paths.snapshots)") {
+            try snapshots.removeUnfinished()
+            try snapshots.removeDatabases(below: restored.snapshot.metadata.index)
+        }
         let core = try restored.makeCore(configuration, backend: backend, stateMachine, surroundings)
         return OpenedMember(
             core: core, log: restored.log, snapshots: snapshots, paths: paths,

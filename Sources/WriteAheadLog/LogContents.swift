@@ -31,6 +31,8 @@ struct LogCollector {
     /// The index of the last entry, whether kept or not.
     private(set) var lastIndex: UInt64 = 0
     private(set) var metStart = false
+    /// The term of the entry at the start, as far as the log has it.
+    private var termAtStart: UInt64?
     private var metMetadata = false
 
     init(start: WALSnapshot) {
@@ -58,7 +60,12 @@ struct LogCollector {
 
     private mutating func take(_ entry: Entry, _ record: Record, _ path: String) throws(WALError) {
         lastIndex = entry.index
-        guard entry.index > start.index else { return }
+        guard entry.index > start.index else {
+            // It replaces what a former leader had put there, and all that followed it.
+            termAtStart = entry.index == start.index ? entry.term : nil
+            contents.entries.removeAll()
+            return
+        }
         let place = entry.index - start.index - 1
         guard place <= UInt64(contents.entries.count) else {
             let expected = start.index &+ UInt64(contents.entries.count) &+ 1
@@ -85,6 +92,9 @@ struct LogCollector {
         guard snapshot.term == start.term else {
             throw .snapshotMismatch(file: path, offset: record.offset, wanted: start, found: snapshot)
         }
+        // A member's own snapshot stands on the entry that it covers last. When there was another one, a leader's snapshot
+        // took the place of the log that this one follows in, and what was written before is of no leader's log.
+        if let termAtStart, termAtStart != start.term { contents.entries.removeAll() }
         metStart = true
     }
 

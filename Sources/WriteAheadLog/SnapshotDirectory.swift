@@ -98,6 +98,19 @@ public struct SnapshotDirectory: Sendable {
         return removed
     }
 
+    /// Removes the files that an earlier run had not finished when it ended, and returns their paths. Nobody else may be
+    /// writing to the directory.
+    @discardableResult
+    public func removeUnfinished() throws(SnapshotError) -> [String] {
+        var removed: [String] = []
+        // Ours end in `.tmp`; those of etcd begin with `tmp` or, after a defragmentation, with `db.tmp`.
+        for name in try list() where name.hasSuffix(".tmp") || name.hasPrefix("tmp") || name.hasPrefix("db.tmp") {
+            try onSnapshotDisk { () throws(DiskError) in try disk.remove("\(path)/\(name)") }
+            removed.append("\(path)/\(name)")
+        }
+        return removed
+    }
+
     /// Removes the Bolt files that came with leaders' snapshots older than `index`, and returns their paths.
     @discardableResult
     public func removeDatabases(below index: UInt64) throws(SnapshotError) -> [String] {

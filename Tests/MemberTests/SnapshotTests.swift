@@ -198,6 +198,7 @@ import WriteAheadLog
     @Test func aCrashAtAnyOperationOfTheInstallationIsSurvived() throws {
         var operation = 0
         var survived = false
+        var takenUp = 0
         while !survived {
             operation += 1
             var scene = try Scene(seed: UInt64(operation))
@@ -212,6 +213,9 @@ import WriteAheadLog
             }
             scene.late.crash(random: &random)
             try scene.late.reopen()
+            if scene.late.opened.notes.contains(where: { $0.contains("put the database of the leader's") }) {
+                takenUp += 1
+            }
             #expect(scene.late.core.appliedIndex <= scene.late.core.applier.backend.consistentIndex)
             // The report of a snapshot whose receiver went is lost too, or says that it failed.
             scene.leader.core.reportSnapshot(to: scene.lateID, succeeded: operation % 2 == 0)
@@ -221,8 +225,11 @@ import WriteAheadLog
             try scene.put("after", "\(operation)")
             try scene.trio.settle()
             try scene.check()
+            let left = try scene.late.disk.list("data/member/snap").filter { $0.hasSuffix(".tmp") }
+            #expect(left == [], "operation \(operation)")
         }
         #expect(operation > 15)
+        #expect(takenUp > 0, "no crash fell between the log's record and the new name of the database")
     }
 
     @Test func aDatabaseThatIsNotThereOrTooOldStopsTheMember() throws {

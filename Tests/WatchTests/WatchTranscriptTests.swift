@@ -645,4 +645,91 @@ import Testing
             revision 2, 1 streams, 1 watchers, 0 slow, 1 events sent
             """)
     }
+
+    // MARK: A leader's snapshot takes the store's place
+
+    /// The store jumps ahead, as when a member installs a leader's snapshot: nobody misses an event, sees one twice or
+    /// out of order, and who waits for a revision to come goes on waiting.
+    @Test func watchersGoOnInAStoreThatJumpedAhead() throws {
+        try Transcript.check(
+            """
+            put a 1
+            watch s=1 key=a prev
+            watch s=1 key=a start=2
+            watch s=1 key=a start=6
+            watch s=1 key=a start=20
+            step budget=1
+            ----
+            s1 w0 created rev=2
+            s1 w1 created rev=2
+            s1 w2 created rev=2
+            s1 w3 created rev=2
+            s1 w1 rev=2 : put a=1@2
+
+            unposted put a 2; put b 1; delete a; put a 3
+            gap
+            state
+            ----
+            revision 6, 1 streams, 4 watchers, 4 slow, 1 events sent
+
+            progress s=1
+            catchup
+            state
+            ----
+            s1 w0 rev=6 : put a=2@3 (was 1@2), delete a@5 (was 2@3), put a=3@6
+            s1 w1 rev=6 : put a=2@3, delete a@5, put a=3@6
+            s1 w2 rev=6 : put a=3@6
+            s1 w-1 rev=6
+            revision 6, 1 streams, 4 watchers, 0 slow, 8 events sent
+
+            put a 4
+            ----
+            s1 w0 rev=7 : put a=4@7 (was 3@6)
+            s1 w2 rev=7 : put a=4@7
+            s1 w1 rev=7 : put a=4@7
+            """)
+    }
+
+    @Test func watchersWhoseRevisionsTheNewStoreHasCompactedAreCancelled() throws {
+        try Transcript.check(
+            """
+            put a 1
+            watch s=1 key=a
+            watch s=1 key=a start=5
+            watch s=1 key=a start=9
+            ----
+            s1 w0 created rev=2
+            s1 w1 created rev=2
+            s1 w2 created rev=2
+
+            unposted put a 2; put a 3; put a 4; put a 5
+            compact 5
+            gap
+            catchup
+            ----
+            s1 w0 canceled rev=0 compacted=5
+            s1 w1 rev=6 : put a=4@5, put a=5@6
+            """)
+    }
+
+    /// What was posted before the jump and is taken after it belongs to the past.
+    @Test func commitsOfTheOldStoreThatComeLateAreNotToldTwice() throws {
+        try Transcript.check(
+            """
+            put a 1
+            watch s=1 key=a
+            ----
+            s1 w0 created rev=2
+
+            unposted put a 2; put a 3
+            gap
+            again
+            catchup
+            again
+            put a 4
+            ----
+            s1 w0 rev=4 : put a=2@3, put a=3@4
+            s1 w0 rev=5 : put a=4@5
+            """)
+    }
 }

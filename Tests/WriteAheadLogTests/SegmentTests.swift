@@ -160,6 +160,40 @@ import Testing
         #expect(try WriteAheadLog.open(disk: disk, directory: "wal", at: start).contents.entries.map(\.index) == [101])
     }
 
+    /// A follower whose log went another way, and went further, gets a leader's snapshot: what it had behind the snapshot's
+    /// index must not come back to life, or it would vote by a log that no leader wrote.
+    @Test(arguments: [
+        // Entries of term 2 that the snapshot replaced.
+        (2, [], []),
+        // The snapshot is the member's own: the entries behind it are good.
+        (3, [], [6, 7, 8] as [UInt64]),
+        // As the first, and the leader of the snapshot went on.
+        (2, [6] as [UInt64], [6]),
+    ] as [(UInt64, [UInt64], [UInt64])])
+    func entriesBeforeALeadersSnapshotStayDead(term: UInt64, later: [UInt64], expected: [UInt64]) throws {
+        let log = try WriteAheadLog.create(disk: disk, directory: "wal", metadata: [])
+        try log.save((1...8).map { Entry(term: term, index: $0) }, hardState: HardState(term: 3, commit: 2))
+        let snapshot = WALSnapshot(index: 5, term: 3)
+        try log.saveSnapshot(snapshot)
+        try log.save(later.map { Entry(term: 3, index: $0) }, hardState: HardState(term: 3, commit: 5))
+        try log.close()
+        let (_, contents) = try WriteAheadLog.open(disk: disk, directory: "wal", at: snapshot)
+        #expect(contents.entries.map(\.index) == expected)
+        #expect(later.isEmpty || contents.entries.map(\.term) == [3])
+    }
+
+    @Test func entriesOfAShorterLogBeforeALeadersSnapshotStayDead() throws {
+        let log = try WriteAheadLog.create(disk: disk, directory: "wal", metadata: [])
+        // Five was replaced by a shorter log before the snapshot came.
+        try log.save((1...8).map { Entry(term: 1, index: $0) })
+        try log.save([Entry(term: 2, index: 3)], hardState: HardState(term: 2, commit: 2))
+        let snapshot = WALSnapshot(index: 5, term: 3)
+        try log.saveSnapshot(snapshot)
+        try log.save([], hardState: HardState(term: 3, commit: 5))
+        try log.close()
+        #expect(try WriteAheadLog.open(disk: disk, directory: "wal", at: snapshot).contents.entries == [])
+    }
+
     @Test func aDirectoryThatHoldsSomethingElseIsNotReplaced() throws {
         try disk.createDirectory("wal")
         _ = try disk.open("wal/precious", .create)

@@ -81,6 +81,14 @@ import WriteAheadLog
         #expect(try disk.list("snap") == ["db"])
     }
 
+    @Test func whatAnEarlierRunHadNotFinishedIsRemoved() throws {
+        try directory.save(snapshot(1))
+        let unfinished = ["0000000000000001-0000000000000005.snap.tmp", "db.tmp", "db.tmp123", "tmp456"]
+        for name in unfinished + ["db", "0000000000000005.snap.db"] { _ = try disk.open("snap/\(name)", .create) }
+        #expect(try directory.removeUnfinished() == unfinished.map { "snap/\($0)" })
+        #expect(try disk.list("snap").count == 3)
+    }
+
     @Test func aSavedSnapshotSurvivesAnyPowerLossAndAHalfSavedOneIsNotSeen() throws {
         for seed: UInt64 in 0..<20 {
             for operation in 1...8 {
