@@ -167,7 +167,8 @@ public final class EtcdMember: @unchecked Sendable {
         let services = Services(
             gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
             hashers: hashers,
-            watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers), configuration: configuration)
+            watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
+            configuration: configuration)
         methods.merge(services.methods) { first, _ in first }
         let leaders = LeaderRequirement(
             status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))

@@ -107,7 +107,8 @@ extension MemberThread {
 
     /// What this leader knows of the time of a lease: nil when the lease does not exist.
     func timeToLive(
-        of lease: Int64, keys: Bool, _ done: @escaping @Sendable (Result<LeaseTimeToLive?, LeaseQuestionFailure>) -> Void
+        of lease: Int64, keys: Bool,
+        _ done: @escaping @Sendable (Result<LeaseTimeToLive?, LeaseQuestionFailure>) -> Void
     ) {
         guard core.isLeader else { return done(.failure(.notPrimary)) }
         whenCurrent(timeout: Self.applyTimeout) { [self] error in

@@ -28,7 +28,10 @@ public struct ProbeAnswer: Equatable, Sendable {
         let parts = text.split(whereSeparator: { "{},\n".contains($0) })
         for part in parts {
             let trimmed = part.drop { $0 == " " }
-            if trimmed.hasPrefix("\"\(name)\":") { return trimmed.dropFirst(name.count + 3).drop { $0 == " " } }
+            guard trimmed.hasPrefix("\"\(name)\":") else { continue }
+            var value = trimmed.dropFirst(name.count + 3).drop { $0 == " " }
+            while value.last == " " { value.removeLast() }
+            return value
         }
         return nil
     }

@@ -112,6 +112,13 @@ final class Peer {
             metadata: ["peer-id": .string(Identity.text(id)), "error": .string("failed to \(what): \(reason)")])
     }
 
+    /// Says why the peer cannot be reached, but not at each of ten attempts a second.
+    func complain(_ reason: TransportError) {
+        core.warn(
+            "prober detected unhealthy status", about: "\(id) \(reason)",
+            ["remote-peer-id": .string(Identity.text(id)), "error": .string("\(reason)")])
+    }
+
     /// A message to the peer was lost.
     func lost(_ count: Int = 1) {
         status.sendFailures += UInt64(count)

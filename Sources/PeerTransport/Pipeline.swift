@@ -54,9 +54,10 @@ final class Pipeline {
         var headers = core.headers(to: url)
         headers.add(name: "Content-Type", value: "application/protobuf")
         let body = ByteBuffer(bytes: message.encoded())
+        // A second more for each MiB.
         let question = RequestConnection.Question(
             method: .POST, path: "/raft", headers: headers, body: body, answerLimit: Self.answerLimit,
-            timeout: PeerTimeout.write)
+            timeout: PeerTimeout.write + .seconds(Int64(body.readableBytes >> 20)))
         connection.ask(question, at: url) { [self] result in
             guard !isStopped else { return }
             do throws(TransportError) {
@@ -67,6 +68,7 @@ final class Pipeline {
                 picker.unreachable(url)
                 if PostAnswer.saysRemoved(result) { core.reportRemoval() }
                 peer?.deactivate("write \(message.type) by pipeline", error)
+                peer?.complain(error)
                 lost()
             }
             if !waiting.isEmpty { post(waiting.removeFirst(), on: connection) }

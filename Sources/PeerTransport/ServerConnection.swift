@@ -181,7 +181,10 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     private func refusalOfPost() -> PeerResponse? {
         guard head.method == .POST else { return notAllowed("POST") }
         let headers = headers
-        if let refusal = core.identity.refusal(of: headers) { return response(refusal) }
+        if let refusal = core.identity.refusal(of: headers) {
+            core.noteRefusal(refusal, headers)
+            return response(refusal)
+        }
         core.noteSender(headers.from, urls: headers.peerURLs)
         return nil
     }
@@ -231,22 +234,23 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         releaseBody()
         guard head.method == .GET else { return answer(notAllowed("GET")) }
         let headers = headers
-        if let refusal = core.identity.refusal(of: headers) { return answerStream(refusal) }
+        if let refusal = core.identity.refusal(of: headers) { return answerStream(refusal, headers) }
         switch StreamTarget(path: path) {
-        case .refused(let refusal): answerStream(refusal)
+        case .refused(let refusal): answerStream(refusal, headers)
         case .stream(let kind, let id):
-            if core.removed.contains(id) { return answerStream(.removedMember) }
+            if core.removed.contains(id) { return answerStream(.removedMember, headers) }
             guard let peer = core.peers[id] else {
                 core.noteSender(id, urls: headers.peerURLs)
-                return answerStream(.unknownSender)
+                return answerStream(.unknownSender, headers)
             }
-            guard headers.raftTo == core.identity.memberText else { return answerStream(.receiverMismatch) }
+            guard headers.raftTo == core.identity.memberText else { return answerStream(.receiverMismatch, headers) }
             beginStream()
             peer.attach(self, kind)
         }
     }
 
-    private func answerStream(_ refusal: PeerRefusal) {
+    private func answerStream(_ refusal: PeerRefusal, _ headers: PeerHeaders) {
+        core.noteRefusal(refusal, headers)
         var response = response(refusal)
         response.headers.append((PeerHeader.serverVersion, core.settings.serverVersion))
         answer(response)
@@ -273,6 +277,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             return core.loop.makeFailedFuture(TransportError.closed)
         }
         return channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes)))
+    }
+
+    /// Bytes of the stream that the system has not taken yet.
+    var unwrittenBytes: Int {
+        guard let options = channel?.syncOptions else { return 0 }
+        return (try? options.getOption(.bufferedWritableBytes)) ?? 0
     }
 
     // MARK: Snapshots

@@ -86,7 +86,7 @@ final class StreamReader: @unchecked Sendable {
         } else {
             if let url = peer.picker.pick() { peer.picker.unreachable(url) }
             peer.deactivate("dial \(kind.name)", reason)
-            log(.debug, "failed to open a stream", ["error": .string("\(reason)")])
+            peer.complain(reason)
         }
         redial = core.loop.scheduleTask(in: PeerTimeout.redial) { [weak self] in self?.dial() }
     }

@@ -21,6 +21,9 @@ final class StreamWriter: @unchecked Sendable {
     /// What has been written and not yet been taken by the network.
     private var waitingMessages = 0
     private var waitingBytes = 0
+    /// All that was written since the stream was opened, and how much of it the network had taken at the last look.
+    private var writtenBytes = 0
+    private var takenBytes = 0
     private var lastWrite = NIODeadline.now()
     private var lastProgress = NIODeadline.now()
     private var hasWarned = false
@@ -42,7 +45,7 @@ final class StreamWriter: @unchecked Sendable {
         encoder = StreamEncoder(kind)
         connection = new
         new.streams(for: self)
-        (waitingMessages, waitingBytes) = (0, 0)
+        (waitingMessages, waitingBytes, writtenBytes, takenBytes) = (0, 0, 0, 0)
         (lastWrite, lastProgress) = (.now(), .now())
         peer?.streamsChanged()
         log(.info, "established TCP streaming connection with remote peer")
@@ -80,6 +83,7 @@ final class StreamWriter: @unchecked Sendable {
         lastWrite = now
         waitingMessages += messages
         waitingBytes += bytes
+        writtenBytes += bytes
         batchedMessages = 0
         let written = connection.stream(batch)
         // Not copied: the buffer is used again when the network has let go of it.
@@ -88,15 +92,18 @@ final class StreamWriter: @unchecked Sendable {
             guard let self, case .success = result, connection === self.connection else { return }
             waitingMessages -= messages
             waitingBytes -= bytes
-            lastProgress = .now()
             if waitingBytes == 0 { hasWarned = false }
             peer?.sent(bytes)
         }
     }
 
     func tick(_ now: NIODeadline) {
-        guard connection != nil else { return }
+        guard let connection else { return }
         if waitingBytes > 0 {
+            // A slow network takes a large batch bit by bit.
+            let taken = writtenBytes - connection.unwrittenBytes
+            if taken > takenBytes { lastProgress = now }
+            takenBytes = taken
             if now - lastProgress > PeerTimeout.write { broken(TransportError.timedOut) }
         } else if now - lastWrite >= PeerTimeout.linkHeartbeat {
             send(.linkHeartbeat)

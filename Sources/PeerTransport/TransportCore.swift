@@ -13,6 +13,9 @@ final class TransportCore: @unchecked Sendable {
     private static let tickInterval = TimeAmount.milliseconds(500)
     /// Unknown members that may be answered at a time; their ids and URLs come from anyone who asks.
     private static let remoteLimit = 64
+    /// Between two warnings of the same, and how many different ones are told apart.
+    private static let warningInterval = TimeAmount.seconds(30)
+    private static let warningLimit = 64
     /// Snapshots that are being sent at a time; each has a thread and pins pages of the database.
     private static let senderLimit = 8
     /// Bodies of posts that are being gathered, in all: two of the longest, or many of the usual size.
@@ -38,6 +41,7 @@ final class TransportCore: @unchecked Sendable {
     private var requests: [ObjectIdentifier: RequestConnection] = [:]
     private var senders: [ObjectIdentifier: SnapshotSender] = [:]
     private var serial: UInt64 = 0
+    private var warnings: [String: NIODeadline] = [:]
     private var ticker: RepeatedTask?
     private var gatheredBytes = 0
     private var hasReportedRemoval = false
@@ -207,11 +211,38 @@ final class TransportCore: @unchecked Sendable {
     }
 
     func note(_ refusal: MessageRefusal, of message: Message) {
-        logger.warning(
-            "rejected Raft message",
-            metadata: [
+        warn(
+            "rejected Raft message", about: "\(message.from) \(message.type) \(refusal)",
+            [
                 "local-member-id": .string(identity.memberText), "message-type": .string("\(message.type)"),
                 "from": .string(Identity.text(message.from)), "error": .string("\(refusal)"),
+            ])
+    }
+
+    /// Warns of something that happens again and again, such as a stranger who asks for a stream ten times a second: once
+    /// in ``warningInterval`` for each `subject`.
+    func warn(_ text: Logger.Message, about subject: String, _ metadata: Logger.Metadata) {
+        let now = NIODeadline.now()
+        if let last = warnings[subject], now - last < Self.warningInterval { return }
+        if warnings.count >= Self.warningLimit { warnings = warnings.filter { now - $0.value < Self.warningInterval } }
+        // More subjects than that at a time are an attack, of which the first lines say enough.
+        guard warnings.count < Self.warningLimit else { return }
+        warnings[subject] = now
+        logger.warning(text, metadata: metadata)
+    }
+
+    /// Someone was refused a stream or a post.
+    func noteRefusal(_ refusal: PeerRefusal, _ headers: PeerHeaders) {
+        let from = headers.from.map { Identity.text($0) } ?? "unknown"
+        warn(
+            "rejected a request of a peer", about: "\(from) \(refusal.text)",
+            [
+                "local-member-id": .string(identity.memberText),
+                "local-member-cluster-id": .string(identity.clusterText),
+                "remote-peer-id": .string(from),
+                "remote-peer-cluster-id": .string(String(headers.clusterID.prefix(16))),
+                "remote-peer-server-version": .string(String(headers.serverVersion.prefix(32))),
+                "error": .string(refusal.text),
             ])
     }
 

@@ -61,7 +61,8 @@ extension SnapshotDirectory {
     /// Removes what a process left behind that ended while a Bolt file was arriving, and returns the paths.
     @discardableResult
     public func removeUnfinishedDatabases() throws(SnapshotError) -> [String] {
-        try onSnapshotDisk { () throws(DiskError) in
+        guard disk.exists(path) else { return [] }
+        return try onSnapshotDisk { () throws(DiskError) in
             let paths = try disk.list(path).filter { $0.hasSuffix(IncomingDatabase.suffix) }.map { "\(path)/\($0)" }
             for path in paths { try disk.remove(path) }
             return paths

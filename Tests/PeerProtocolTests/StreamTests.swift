@@ -3,19 +3,6 @@ import RaftMessages
 import Testing
 import WireFormat
 
-/// The generator of SplitMix64.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 private func append(
     term: UInt64 = 3, logTerm: UInt64 = 3, index: UInt64, entries: Int, commit: UInt64 = 1
 ) -> Message {
