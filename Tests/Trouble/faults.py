@@ -10,8 +10,11 @@ from members import CATCH_UP_ENTRIES, SNAPSHOT_COUNT, Cluster, MemberProcess
 from network import Network, Rules
 
 # A follower's link while a snapshot crosses it.
-SLOW_LINK = 1_000_000.0
-BULK_VALUE = 512
+SLOW_LINK = 2_000_000.0
+# After this a member gives up a connection that is silent.
+STREAM_TIMEOUT = 6.0
+# What a follower misses. It is more than what connections hold, which arrives later without any snapshot.
+BULK_BYTES = 10_000_000
 # etcd 3.4 keeps this many entries whatever its flags say.
 GENUINE_CATCH_UP_ENTRIES = 5000
 
@@ -121,17 +124,25 @@ class Trouble:
     def slow_snapshot(self) -> None:
         """A follower misses more entries than are kept, and gets its snapshot through a slow link."""
         follower = self.follower()
-        self.network.apply(self.isolate(follower))
         kept = GENUINE_CATCH_UP_ENTRIES if any(member.is_genuine for member in self.cluster.members) else CATCH_UP_ENTRIES
-        target = kept + 2 * SNAPSHOT_COUNT
+        isolated = time.monotonic()
+        if dead := self.random.random() < 0.7:
+            follower.kill()
+        else:
+            self.network.apply(self.isolate(follower))
         leader, _ = self.cluster.wait_for_leader(10.0)
         if leader is None:
             return
-        done = bulk(leader, target, self.rest)
-        self.log(f"{done} entries that {follower.name} misses")
+        done = bulk(leader, kept + 2 * SNAPSHOT_COUNT, self.rest)
+        self.log(f"{done} entries that {follower.name} misses, {'dead' if dead else 'isolated'}")
+        if not dead:
+            # What the connections hold comes late, unless they end.
+            self.rest(max(0.0, isolated + STREAM_TIMEOUT - time.monotonic()))
         self.network.apply({link: {"rate": SLOW_LINK} for link in self.network.links_of(follower.number)})
+        if dead:
+            follower.start()
         if self.random.random() < 0.3:
-            self.hold(0.2, 2.0)
+            self.hold(0.2, 4.0)
             follower.kill()
             self.hold(0.2, 1.0)
             follower.start()
@@ -207,6 +218,7 @@ class Trouble:
 def bulk(leader: MemberProcess, count: int, rest: Callable[[float], None]) -> int:
     """Puts many values over a few keys, some hundred at a time; the number that was acknowledged."""
     client = Client(leader.endpoint)
+    size = BULK_BYTES // count
     done = 0
     try:
         put = client.method("KV.Put")
@@ -215,7 +227,7 @@ def bulk(leader: MemberProcess, count: int, rest: Callable[[float], None]) -> in
         request = api().messages.PutRequest
         for start in range(0, count, 200):
             calls = [
-                put.future(request(key=b"bulk/%d" % (number % 50), value=b"%0*d" % (BULK_VALUE, number)), timeout=10)
+                put.future(request(key=b"bulk/%d" % (number % 50), value=b"%0*d" % (size, number)), timeout=10)
                 for number in range(start, min(start + 200, count))
             ]
             failed = 0

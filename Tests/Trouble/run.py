@@ -306,6 +306,12 @@ class Run:
                 f"leader again after healing: median {waits[len(waits) // 2]:.2f} s, longest {waits[-1]:.2f} s,"
                 f" later than {LEADER_DUE:.0f} s: {late} of {len(waits)}"
             )
+        for member in self.cluster.members:
+            for path in sorted(member.directory.glob("log-*.txt")):
+                text = path.read_text(errors="replace")
+                # Genuine etcd and ours say the same.
+                self.tally.add("snapshots received", text.count('"msg":"received and saved database snapshot"'))
+                self.tally.add("snapshots taken", text.count('"msg":"saved snapshot"'))
         print("counts:")
         for name, count in sorted(self.tally.counts.items()):
             print(f"  {count:7} {name}")
