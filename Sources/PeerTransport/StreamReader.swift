@@ -42,6 +42,8 @@ final class StreamReader: @unchecked Sendable {
                 channel.write(HTTPClientRequestPart.head(head), promise: nil)
                 channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
             case .failure(let error):
+                // A peer that was dropped meanwhile is gone.
+                guard connection === self.connection else { return }
                 // With several URLs another one may still work.
                 if Dialer.isRefusal(error), peer.picker.urls.count == 1 { core.events.gone(id) }
                 failed(connection, error as? TransportError ?? .connect("\(error)"))
