@@ -4,7 +4,7 @@ import http.client
 import json
 
 import pytest
-from harness.api import Failure
+from harness.api import Client, Failure
 from harness.cluster import GO, OURS, Cluster, ClusterMember
 from harness.etcdctl import Session
 from harness.load import Load
@@ -71,7 +71,6 @@ class Transcript:
         self.cluster = cluster
         self.names: dict[str, str] = {}
         self.blocks: list[str] = []
-        self.session = Session(cluster.members[0])
         for member in cluster.members:
             self.know(member)
 
@@ -83,13 +82,16 @@ class Transcript:
         self.names[f"{identity:x}"] = f"<id of {name}>"
 
     def run(self, via: ClusterMember | list[ClusterMember], *arguments: str) -> None:
-        members = via if isinstance(via, list) else [via]
-        endpoints = ",".join(member.endpoint for member in members)
-        done = self.session.quiet("--endpoints", endpoints, "--command-timeout=20s", *arguments)
+        first, *rest = via if isinstance(via, list) else [via]
+        # A session's commands go to its member, and further endpoints are added to that.
+        more = ["--endpoints", ",".join(member.endpoint for member in rest)] if rest else []
+        done = Session(first).quiet(*more, "--command-timeout=20s", *arguments)
         errors = [line for line in done.errors.splitlines() if not line.startswith("{")]
         text = "\n".join([f"$ {' '.join(arguments)} [{done.code}]", *done.output.splitlines(), *errors])
         for found, name in self.names.items():
             text = text.replace(found, name)
+        # In sentences ids are padded to sixteen places.
+        text = text.replace("  ", " ")
         # The members stand in the order of their ids, and that of a new one follows from the time.
         command, *lines = text.splitlines()
         self.blocks.append("\n".join([command, *sorted(lines)]))
@@ -165,6 +167,10 @@ def test_what_etcdctl_says_is_genuine_etcds(directory):
     """One cluster runs after the other, on the same ports."""
     genuine = Cluster(directory / "genuine", (GO, GO, GO))
     ours = Cluster(directory / "ours", THREE)
+    for one, other in zip(ours.members, genuine.members):
+        other.port, other.peer_port = one.port, one.peer_port
+        other.initial_cluster = one.initial_cluster
+        other.client = Client(other.endpoint)
     transcripts = []
     for cluster in (genuine, ours):
         try:

@@ -50,6 +50,20 @@ import Testing
         try await two.stop()
     }
 
+    @Test("Peers that are dropped while they are dialled are forgotten")
+    func droppedWhileDialled() async throws {
+        let (one, two) = try await pair()
+        for id in 10..<60 as Range<UInt64> {
+            // Nobody listens there, so each dial fails after its peer has gone.
+            one.transport.setPeer(id, urls: ["http://127.0.0.1:1"])
+            one.transport.removePeer(id)
+        }
+        one.transport.send([peerHeartbeat(1, 2)])
+        try await two.log.wait("the transport goes on") { !$0.received.isEmpty }
+        try await one.stop()
+        try await two.stop()
+    }
+
     @Test("A peer that restarts is connected again, and what is sent meanwhile is reported")
     func restart() async throws {
         let (one, two) = try await pair()
