@@ -45,6 +45,9 @@ def main() -> int:
     if (reason := namespaces.missing()) is not None:
         print(f"skipped: {reason}")
         return SKIPPED
+    if not Path(options.check_history).exists():
+        print(f"{options.check_history} is missing: build the product check-history")
+        return 1
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
     directory = Path(options.directory or tempfile.mkdtemp(prefix="trouble-"))
     directory.mkdir(parents=True, exist_ok=True)
