@@ -10,7 +10,8 @@ public struct MemberConfiguration: Sendable {
     public var advertiseClientURLs: [String]
     public var listenPeerURLs: [ServiceURL]
     public var initialAdvertisePeerURLs: [String]
-    public var initialCluster: InitialCluster
+    /// The initial cluster as it was given; a member that exists does without it, so it need not make sense.
+    public var initialClusterText: String
     public var initialClusterToken: String
     public var initialClusterState: ClusterState
     /// Whether a member that exists becomes the only one of its cluster.
@@ -106,7 +107,9 @@ public struct MemberConfiguration: Sendable {
         }
         initialClusterState = state
         forcesNewCluster = try flags.isOn("force-new-cluster")
-        initialCluster = try Self.cluster(flags, name: name, advertised: initialAdvertisePeerURLs)
+        let clusterText = flags.text("initial-cluster")
+        let alone = initialAdvertisePeerURLs.map { "\(flags.text("name"))=\($0)" }.joined(separator: ",")
+        initialClusterText = clusterText.isEmpty ? alone : clusterText
         snapshotCount = try flags.number("snapshot-count")
         snapshotCatchUpEntries = try flags.number(
             flags.given.contains("snapshot-catchup-entries")
@@ -179,20 +182,6 @@ public struct MemberConfiguration: Sendable {
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
     }
 
-    private static func cluster(
-        _ flags: Flags, name: String, advertised: [String]
-    ) throws(InvalidConfiguration) -> InitialCluster {
-        let text = flags.text("initial-cluster")
-        let description = text.isEmpty ? advertised.map { "\(name)=\($0)" }.joined(separator: ",") : text
-        let cluster: InitialCluster
-        do throws(InitialCluster.Invalid) {
-            cluster = try InitialCluster(parsing: description)
-        } catch {
-            throw InvalidConfiguration("invalid value \"\(description)\" for flag --initial-cluster: \(error)")
-        }
-        return cluster
-    }
-
     private static func checkTimers(heartbeat: Int, election: Int) throws(InvalidConfiguration) {
         guard heartbeat > 0 else {
             throw InvalidConfiguration("--heartbeat-interval must be >0 (set to \(heartbeat)ms)")
@@ -229,6 +218,15 @@ public struct MemberConfiguration: Sendable {
         }
     }
 
+    /// The members that a new cluster starts with.
+    public func initialCluster() throws(InvalidConfiguration) -> InitialCluster {
+        do throws(InitialCluster.Invalid) {
+            return try InitialCluster(parsing: initialClusterText)
+        } catch {
+            throw InvalidConfiguration("invalid value \"\(initialClusterText)\" for flag --initial-cluster: \(error)")
+        }
+    }
+
     /// The member that this configuration describes must be one of the initial cluster, by the same URLs: what etcd
     /// checks before it makes a new data directory.
     public func checkInitialCluster(_ comparison: URLComparison = URLComparison()) throws(InvalidConfiguration) {
@@ -244,12 +242,12 @@ public struct MemberConfiguration: Sendable {
         }
         let extra = Set(advertised).subtracting(listed).sorted().joined(separator: ",")
         throw InvalidConfiguration(
-            "--initial-advertise-peer-urls has \(extra) but missing from --initial-cluster=\(initialCluster.text)")
+            "--initial-advertise-peer-urls has \(extra) but missing from --initial-cluster=\(try initialCluster().text)")
     }
 
     /// The peer URLs of this member in the initial cluster, which must name it.
     public func ownInitialPeerURLs() throws(InvalidConfiguration) -> [String] {
-        guard let own = initialCluster.peerURLs.first(where: { $0.name == name }) else {
+        guard let own = try initialCluster().peerURLs.first(where: { $0.name == name }) else {
             throw InvalidConfiguration("couldn't find local name \"\(name)\" in the initial cluster configuration")
         }
         return own.urls

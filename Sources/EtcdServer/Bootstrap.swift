@@ -36,8 +36,11 @@ struct Bootstrap {
             bootstrap.comparison.addresses = await HostResolver.addresses(of: names, logger: logger)
             try configuration.checkInitialCluster(bootstrap.comparison)
         }
-        let others = configuration.initialCluster.peerURLs(except: configuration.name)
-        if others.isEmpty && !joins { return bootstrap }
+        let others = try configuration.initialCluster().peerURLs(except: configuration.name)
+        guard !others.isEmpty else {
+            if joins { throw StartError("--initial-cluster-state existing: --initial-cluster names no other member to ask") }
+            return bootstrap
+        }
         // The member's own transport needs ids, which are what is asked for here.
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let transport = PeerTransport(
@@ -74,7 +77,7 @@ struct Bootstrap {
         _ configuration: MemberConfiguration, _ others: [String], _ queries: PeerQueries
     ) async throws {
         guard let cluster = await queries.anyCluster(at: others, timeout: bootstrapTimeout) else { return }
-        let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
+        let members = try configuration.initialCluster().members(token: configuration.initialClusterToken)
         let own = members.first { $0.name == configuration.name }
         guard let known = cluster.members.first(where: { $0.id == own?.id }), !known.clientURLs.isEmpty else { return }
         throw StartError("member \(Identity.text(known.id)) has already been bootstrapped")
@@ -93,7 +96,7 @@ struct Bootstrap {
             throw StartError(
                 "cannot fetch cluster info from peer urls: failed to get raft cluster member(s) from the given URLs")
         }
-        let initial = configuration.initialCluster
+        let initial = try configuration.initialCluster()
         let names = cluster.namesToResolve(for: initial)
         comparison.addresses = await HostResolver.addresses(of: names, logger: logger)
         let own = try cluster.member(configuration.name, of: initial, by: comparison)

@@ -10,7 +10,8 @@ extension RestoredLog {
     static func create(
         _ configuration: MemberConfiguration, _ paths: MemberPaths, disk: any Disk, options: WriteAheadLog.Options
     ) throws(StartError) -> RestoredLog {
-        let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
+        let initial = try explaining("") { try configuration.initialCluster() }
+        let members = initial.members(token: configuration.initialClusterToken)
         guard let own = members.first(where: { $0.name == configuration.name }) else {
             throw StartError("the initial cluster does not name the member \(configuration.name)")
         }

@@ -18,7 +18,7 @@ import Testing
         #expect(configuration.name == "default")
         #expect(configuration.dataDirectory == "default.etcd")
         #expect(configuration.listenClientURLs.map(\.text) == ["http://localhost:2379"])
-        #expect(configuration.initialCluster.peerURLs.map(\.urls) == [["http://localhost:2380"]])
+        #expect(try configuration.initialCluster().peerURLs.map(\.urls) == [["http://localhost:2380"]])
         #expect(configuration.snapshotCount == 10_000)
         #expect(configuration.quotaBackendBytes == 2 << 30)
         #expect(configuration.maxRequestBytes == 1_572_864)
@@ -82,13 +82,45 @@ import Testing
         }
     }
 
-    @Test func theMemberMustBeInItsInitialCluster() throws {
-        try configuration([]).checkInitialCluster()
-        #expect(throws: InvalidConfiguration.self) {
-            try configuration(["--initial-cluster=other=http://localhost:2380"]).checkInitialCluster()
-        }
-        #expect(throws: InvalidConfiguration.self) {
-            try configuration(["--initial-cluster=default=http://localhost:9999"]).checkInitialCluster()
+    /// The words are those of etcd 3.4.23.
+    @Test(
+        arguments: [
+            ("--initial-cluster=default=http://localhost:2380", nil),
+            (
+                "--initial-cluster=other=http://localhost:2380",
+                "couldn't find local name \"default\" in the initial cluster configuration"
+            ),
+            (
+                "--initial-cluster=default=http://localhost:9999",
+                "--initial-cluster has default=http://localhost:9999 but missing from "
+                    + "--initial-advertise-peer-urls=http://localhost:2380 "
+                    + "(resolved urls: \"http://localhost:2380\" != \"http://localhost:9999\")"
+            ),
+            (
+                "--initial-cluster=default=http://localhost:2380,default=http://localhost:9999",
+                "--initial-cluster has default=http://localhost:9999 but missing from "
+                    + "--initial-advertise-peer-urls=http://localhost:2380 "
+                    + "(len([\"http://localhost:2380\"]) != len([\"http://localhost:2380\" \"http://localhost:9999\"]))"
+            ),
+            (
+                "--initial-cluster=default=http://127.0.0.1:2380",
+                "--initial-cluster has default=http://127.0.0.1:2380 but missing from "
+                    + "--initial-advertise-peer-urls=http://localhost:2380 "
+                    + "(resolved urls: \"http://localhost:2380\" != \"http://127.0.0.1:2380\")"
+            ),
+            (
+                "--initial-cluster=nonsense",
+                "invalid value \"nonsense\" for flag --initial-cluster: "
+                    + "\"nonsense\" in the initial cluster is not name=URL"
+            ),
+        ] as [(String, String?)])
+    func theMemberMustBeInItsInitialCluster(argument: String, expected: String?) throws {
+        let configuration = try configuration([argument])
+        do {
+            try configuration.checkInitialCluster()
+            #expect(expected == nil)
+        } catch {
+            #expect(error.description == expected)
         }
     }
 
