@@ -52,7 +52,7 @@ final class World {
             ]
             guard case .run(let configuration) = try MemberConfiguration.parse(arguments: arguments, environment: [:])
             else { throw StartError("the arguments do not start a member") }
-            let members = configuration.initialCluster.members(token: configuration.initialClusterToken)
+            let members = try configuration.initialCluster().members(token: configuration.initialClusterToken)
             guard let id = members.first(where: { $0.name == name })?.id else {
                 throw StartError("the initial cluster does not name \(name)")
             }

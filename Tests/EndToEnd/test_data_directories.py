@@ -9,6 +9,7 @@ import pytest
 from harness import bolt, settings
 from harness.api import Client, Failure
 from harness.member import Member
+from harness.waiting import wait_until
 
 # A raft snapshot every fifty entries, so that a directory holds snapshots and a log that begins after one.
 FLAGS = ("--snapshot-count", "50")
@@ -125,12 +126,20 @@ class Journey:
         return member, Client(member.endpoint)
 
     def close(self, member: Member, client: Client, killed: bool) -> None:
+        if not member.is_genuine:
+            self.take_back(member, client)
         client.close()
         if killed:
             member.kill()
         else:
             member.stop()
         bolt.check(self.data_dir / "member" / "snap" / "db")
+
+    @staticmethod
+    def take_back(member: Member, client: Client) -> None:
+        """Makes the directory one that etcd 3.4 opens: alone, ours speaks for 3.7."""
+        client.call("Maintenance.Downgrade", action=1, version="3.4")
+        wait_until(lambda: "The server is ready to downgrade" in member.log(), "the directory to be ready for 3.4")
 
     def segments(self) -> int:
         return len(list((self.data_dir / "member" / "wal").glob("*.wal")))

@@ -52,6 +52,7 @@ final class SimulatedMember {
     var changes: [MembershipChangeResult] = []
     var handovers: [(token: UInt64, error: EtcdError?)] = []
     var removedSelf = false
+    var refusal: StartError?
     /// Whether orders for the log wait and none comes back.
     var diskStalls = false
     /// Told of each order for the log, before it is written.
@@ -63,7 +64,7 @@ final class SimulatedMember {
     /// A member called `name` of the cluster that `cluster` lists as `--initial-cluster` does.
     init(
         name: String = "default", cluster: String = "", disk: MemoryDisk = MemoryDisk(), seed: UInt64 = 1,
-        arguments: [String] = []
+        arguments: [String] = [], joining: (cluster: RunningCluster, own: Membership.Member)? = nil
     ) throws {
         var arguments = ["--name", name, "--data-dir", "data"] + arguments
         if !cluster.isEmpty {
@@ -77,11 +78,12 @@ final class SimulatedMember {
         configuration = parsed
         self.disk = disk
         random = SplitMix64(seed: seed)
-        opened = try Self.open(parsed, disk, seed: random.next(), run: 1)
+        opened = try Self.open(parsed, disk, seed: random.next(), run: 1, joining: joining)
     }
 
     private static func open(
-        _ configuration: MemberConfiguration, _ disk: MemoryDisk, seed: UInt64, run: UInt64
+        _ configuration: MemberConfiguration, _ disk: MemoryDisk, seed: UInt64, run: UInt64,
+        joining: (cluster: RunningCluster, own: Membership.Member)? = nil
     ) throws -> OpenedMember {
         var random = SplitMix64(seed: seed)
         var surroundings = MemberSurroundings(
@@ -89,7 +91,7 @@ final class SimulatedMember {
             waitingForLock: { _ in }, raftLog: nil)
         // Small ones, so that a short test moves through several and a crash copies little.
         surroundings.logOptions.segmentSize = 1024
-        return try OpenedMember.open(configuration, surroundings)
+        return try OpenedMember.open(configuration, surroundings, joining: joining)
     }
 
     // MARK: Turns
@@ -114,6 +116,7 @@ final class SimulatedMember {
         }
         if output.restored { restorations += 1 }
         if output.wantsCommit { wantsCommit = true }
+        if let refusal = output.refusal { self.refusal = refusal }
         diskNotices += output.diskNotices
     }
 
@@ -290,11 +293,16 @@ final class SimulatedMember {
 
     /// A clean end and a new start.
     func restart() throws {
+        try stop()
+        try reopen()
+    }
+
+    /// A clean end.
+    func stop() throws {
         try settle()
         try commitNow()
         try opened.log.close()
         core.applier.backend.close()
-        try reopen()
     }
 }
 
