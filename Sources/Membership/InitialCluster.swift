@@ -17,7 +17,8 @@ public struct InitialCluster: Equatable, Sendable {
         var urls: [String: [String]] = [:]
         for part in text.split(separator: ",") {
             let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else {
+            // A member that has not started has no name, and etcdctl lists it so to the next one that joins.
+            guard pair.count == 2, !pair[1].isEmpty else {
                 throw Invalid(description: "\"\(part)\" in the initial cluster is not name=URL")
             }
             do throws(ServiceURL.Invalid) {

@@ -57,14 +57,8 @@ extension MemberProcess {
                 for order in orders {
                     switch order {
                     case .append(let message):
-                        if let snapshot = message.snapshot, !snapshot.isEmpty {
-                            try opened.snapshots.save(snapshot)
-                            try opened.log.saveSnapshot(WALSnapshot(snapshot.metadata))
-                            mustSynchronize = true
-                            startOfLog = snapshot.metadata.index
-                        }
-                        let state = HardState(term: message.term, vote: message.vote, commit: message.commit)
-                        if try opened.log.append(message.entries, hardState: state) { mustSynchronize = true }
+                        if try opened.log.append(message, snapshots: opened.snapshots) { mustSynchronize = true }
+                        startOfLog = max(startOfLog, message.snapshot?.metadata.index ?? 0)
                         appended.append(message)
                     case .saveSnapshot(let snapshot): snapshots.append(snapshot)
                     }
