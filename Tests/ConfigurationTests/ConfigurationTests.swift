@@ -24,6 +24,15 @@ import Testing
         #expect(configuration.maxRequestBytes == 1_572_864)
         #expect(configuration.autoCompaction == .off)
         #expect(configuration.backendBatchMilliseconds == 100)
+        #expect(configuration.strictReconfigurationCheck)
+        #expect(configuration.maximumLearners == 1)
+    }
+
+    /// The number of learners has another name since 3.6.
+    @Test func membershipFlags() throws {
+        #expect(try !configuration(["--strict-reconfig-check=false"]).strictReconfigurationCheck)
+        #expect(try configuration(["--max-learners=3"]).maximumLearners == 3)
+        #expect(try configuration(["--experimental-max-learners=2"]).maximumLearners == 2)
     }
 
     @Test func flagsTakeEveryFormOfGo() throws {
