@@ -82,7 +82,7 @@ class ClusterMember(Member):
     def ask(self, name: str, **fields: Any) -> Any:
         """A call that must succeed."""
         answer = self.call(name, **fields)
-        assert not isinstance(answer, Failure), f"{self.name} ({self.kind}) answers {name} with {answer}\n{self.log()[-3000:]}"
+        assert not isinstance(answer, Failure), f"{self.name} ({self.kind}) answers {name} with {answer}\n{self.log_end()}"
         return answer
 
     def put(self, key: str, value: str = "", **fields: Any) -> Any:
@@ -185,7 +185,7 @@ class Cluster:
         try:
             return wait_until(agreed, "a leader that all know", timeout)
         except TimeoutError as late:
-            logs = "\n".join(f"--- {member}\n{member.log()[-2000:]}" for member in self.running())
+            logs = "\n".join(f"--- {member}\n{member.log_end()}" for member in self.running())
             raise TimeoutError(f"{late}: {seen}\n{logs}") from None
 
     def followers(self) -> list[ClusterMember]:
@@ -245,7 +245,7 @@ class Cluster:
             try:
                 wait_until(lambda: member.process.poll() is not None, f"the removed {member} to end by itself", 30.0)
             except TimeoutError as late:
-                raise TimeoutError(f"{late}\n{member.log()[-4000:]}") from None
+                raise TimeoutError(f"{late}\n{member.log_end()}") from None
             member.process = None
         self.members.remove(member)
         self._gone.append(member)
@@ -272,7 +272,7 @@ class Cluster:
         for member in self.running():
             wait_until(
                 lambda: member.ask("KV.Range", key=b"\0", serializable=True).header.revision >= revision,
-                f"{member} to apply revision {revision}\n{member.log()[-2000:]}",
+                f"{member} to apply revision {revision}\n{member.log_end()}",
             )
 
     def assert_equal_hashes(self) -> int:

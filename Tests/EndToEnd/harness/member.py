@@ -53,6 +53,12 @@ class Member:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def log_end(self) -> str:
+        """The last of the log; of a process that trapped, what was before and after that."""
+        text = self.log()
+        trap = text.find("Fatal error")
+        return text[-4000:] if trap < 0 else text[max(0, trap - 1000):trap + 6000]
+
     def command(self, *extra: str) -> list[str]:
         command = [
             self.binary,
@@ -89,13 +95,13 @@ class Member:
         def healthy() -> bool:
             if self.process is None or self.process.poll() is not None:
                 code = None if self.process is None else self.process.returncode
-                raise RuntimeError(f"{self.binary} ended with {code} while starting:\n{self.log()[-4000:]}")
+                raise RuntimeError(f"{self.binary} ended with {code} while starting:\n{self.log_end()}")
             return self.is_healthy()
 
         try:
             wait_until(healthy, f"{self.binary} on {self.endpoint} to be healthy", timeout)
         except TimeoutError as late:
-            raise TimeoutError(f"{late}\n{self.log()[-4000:]}") from None
+            raise TimeoutError(f"{late}\n{self.log_end()}") from None
 
     def is_healthy(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -124,7 +130,7 @@ class Member:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise TimeoutError(f"{self.binary} did not end within {timeout} s of SIGTERM:\n{self.log()[-4000:]}")
+            raise TimeoutError(f"{self.binary} did not end within {timeout} s of SIGTERM:\n{self.log_end()}")
         self.process = None
         return code
 
