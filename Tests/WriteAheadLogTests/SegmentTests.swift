@@ -162,14 +162,15 @@ import Testing
 
     /// A follower whose log went another way, and went further, gets a leader's snapshot: what it had behind the snapshot's
     /// index must not come back to life, or it would vote by a log that no leader wrote.
-    @Test(arguments: [
-        // Entries of term 2 that the snapshot replaced.
-        (2, [], []),
-        // The snapshot is the member's own: the entries behind it are good.
-        (3, [], [6, 7, 8] as [UInt64]),
-        // As the first, and the leader of the snapshot went on.
-        (2, [6] as [UInt64], [6]),
-    ] as [(UInt64, [UInt64], [UInt64])])
+    @Test(
+        arguments: [
+            // Entries of term 2 that the snapshot replaced.
+            (2, [], []),
+            // The snapshot is the member's own: the entries behind it are good.
+            (3, [], [6, 7, 8] as [UInt64]),
+            // As the first, and the leader of the snapshot went on.
+            (2, [6] as [UInt64], [6]),
+        ] as [(UInt64, [UInt64], [UInt64])])
     func entriesBeforeALeadersSnapshotStayDead(term: UInt64, later: [UInt64], expected: [UInt64]) throws {
         let log = try WriteAheadLog.create(disk: disk, directory: "wal", metadata: [])
         try log.save((1...8).map { Entry(term: term, index: $0) }, hardState: HardState(term: 3, commit: 2))
