@@ -242,7 +242,8 @@ public struct MemberConfiguration: Sendable {
         }
         let extra = Set(advertised).subtracting(listed).sorted().joined(separator: ",")
         throw InvalidConfiguration(
-            "--initial-advertise-peer-urls has \(extra) but missing from --initial-cluster=\(try initialCluster().text)")
+            "--initial-advertise-peer-urls has \(extra) but missing from --initial-cluster=\(try initialCluster().text)"
+        )
     }
 
     /// The peer URLs of this member in the initial cluster, which must name it.

@@ -38,7 +38,9 @@ struct Bootstrap {
         }
         let others = try configuration.initialCluster().peerURLs(except: configuration.name)
         guard !others.isEmpty else {
-            if joins { throw StartError("--initial-cluster-state existing: --initial-cluster names no other member to ask") }
+            if joins {
+                throw StartError("--initial-cluster-state existing: --initial-cluster names no other member to ask")
+            }
             return bootstrap
         }
         // The member's own transport needs ids, which are what is asked for here.
