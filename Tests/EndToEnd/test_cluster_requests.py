@@ -269,7 +269,7 @@ def test_etcdctl_against_every_member(cluster):
             watch.stop()
             assert ctl("del", key) == "1\n"
             lease = session.grant(100)
-            assert ctl("lease", "keep-alive", lease, "--once") == f"lease {lease} keepalived with TTL(100)\n"
+            assert ctl("lease", "keep-alive", lease, "--once") == f"lease {lease:0>16} keepalived with TTL(100)\n"
             assert "granted with TTL(100s)" in ctl("lease", "timetolive", lease)
             ctl("lease", "revoke", lease)
             assert "is healthy" in session("endpoint", "health").errors + session.transcript[-1].output
