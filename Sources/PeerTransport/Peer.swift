@@ -157,8 +157,12 @@ enum PeerTimeout {
     static let write = TimeAmount.seconds(5)
     /// Silence after which a stream gets a heartbeat. Ticks come twice a second, so it goes out within etcd's 5/3 s.
     static let linkHeartbeat = TimeAmount.seconds(1)
-    /// From one attempt to open a stream to the next.
+    /// From a failed attempt to open a stream to the next, as in etcd; and from one that has no answer to the next, which
+    /// is about how long a connection takes from the moment that the network is there again.
     static let redial = TimeAmount.milliseconds(100)
+    static let nextAttempt = TimeAmount.milliseconds(300)
+    /// Silence on an open stream after which another is asked for: etcd's heartbeats of the link come every 1.7 s.
+    static let suspiciousSilence = TimeAmount.milliseconds(2500)
     /// From one probe to the next.
     static let probe = TimeAmount.seconds(4)
     /// Silence after which a connection that is between two posts is closed: before etcd's five seconds.

@@ -6,14 +6,23 @@ import PeerProtocol
 import RaftMessages
 
 /// Opens one stream from a peer, again and again, and reads what comes. Belongs to the event loop.
+///
+/// After a partition the system's own patience with a connection grows to seconds, for one that is open as for one that is
+/// being made. So another attempt is begun while those before it wait for an answer, and also while an open stream is
+/// silent; the first that the peer agrees to takes the others' place.
 final class StreamReader: @unchecked Sendable {
+    /// Attempts that wait at a time. With ``PeerTimeout/nextAttempt`` this covers the default time to connect.
+    private static let attemptLimit = 7
+
     private let kind: StreamKind
     private unowned let peer: Peer
     private let id: UInt64
     private let core: TransportCore
-    private var connection: StreamReaderConnection?
-    private(set) var isOpen = false
-    private var redial: Scheduled<Void>?
+    /// The stream, once the peer has agreed to it.
+    private var open: StreamReaderConnection?
+    /// Those that the peer has not answered.
+    private var attempts: [StreamReaderConnection] = []
+    private var next: Scheduled<Void>?
     private var isStopped = false
 
     init(_ kind: StreamKind, from peer: Peer) {
@@ -23,27 +32,26 @@ final class StreamReader: @unchecked Sendable {
         core = peer.core
     }
 
+    var isOpen: Bool { open != nil }
+
     /// Asks the peer for the stream.
     func dial() {
-        redial = nil
-        guard !isStopped, let url = peer.picker.pick() else { return }
+        next?.cancel()
+        next = nil
+        guard !isStopped, attempts.count < Self.attemptLimit, let url = peer.picker.pick() else { return }
         let decoder = StreamDecoder(kind, from: id, to: core.settings.memberID)
         let connection = StreamReaderConnection(self, decoder: decoder)
-        self.connection = connection
+        attempts.append(connection)
+        schedule(PeerTimeout.nextAttempt)
         core.dialer.connect(to: url, handler: connection).whenComplete { [self] result in
+            // The peer may have been removed meanwhile, or another attempt may have come through.
+            guard attempts.contains(where: { $0 === connection }) else {
+                if case .success(let channel) = result { channel.close(promise: nil) }
+                return
+            }
             switch result {
-            case .success(let channel):
-                guard connection === self.connection else { return channel.close(promise: nil) }
-                connection.lastRead = .now()
-                var headers = core.headers(to: url)
-                headers.add(name: PeerHeader.raftTo, value: Identity.text(id))
-                let head = HTTPRequestHead(
-                    version: .http1_1, method: .GET, uri: "\(kind.path)/\(core.identity.memberText)", headers: headers)
-                channel.write(HTTPClientRequestPart.head(head), promise: nil)
-                channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+            case .success(let channel): ask(connection, channel, url)
             case .failure(let error):
-                // A peer that was dropped meanwhile is gone.
-                guard connection === self.connection else { return }
                 // With several URLs another one may still work.
                 if Dialer.isRefusal(error), peer.picker.urls.count == 1 { core.events.gone(id) }
                 failed(connection, error as? TransportError ?? .connect("\(error)"))
@@ -51,10 +59,47 @@ final class StreamReader: @unchecked Sendable {
         }
     }
 
+    private func schedule(_ delay: TimeAmount) {
+        next?.cancel()
+        next = core.loop.scheduleTask(in: delay) { [weak self] in
+            guard let self else { return }
+            next = nil
+            if isWanting(.now()) { dial() }
+        }
+    }
+
+    /// Whether there is no stream, or one that may be none any more, and the peer has not been asked for another.
+    private func isWanting(_ now: NIODeadline) -> Bool {
+        if attempts.contains(where: { $0.lastRead != nil }) { return false }
+        guard let lastRead = open?.lastRead else { return true }
+        return now - lastRead > PeerTimeout.suspiciousSilence
+    }
+
+    private func ask(_ connection: StreamReaderConnection, _ channel: any Channel, _ url: ServiceURL) {
+        // The network is there, and what is missing now is the peer's word, for which one asks once.
+        let others = attempts.filter { $0 !== connection }
+        attempts = [connection]
+        for other in others { other.close() }
+        next?.cancel()
+        next = nil
+        connection.lastRead = .now()
+        var headers = core.headers(to: url)
+        headers.add(name: PeerHeader.raftTo, value: Identity.text(id))
+        let head = HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: "\(kind.path)/\(core.identity.memberText)", headers: headers)
+        channel.write(HTTPClientRequestPart.head(head), promise: nil)
+        channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+    }
+
     /// The peer has agreed.
     func opened(_ connection: StreamReaderConnection) {
-        guard connection === self.connection else { return }
-        isOpen = true
+        guard attempts.contains(where: { $0 === connection }) else { return }
+        next?.cancel()
+        next = nil
+        let former = open
+        attempts = []
+        open = connection
+        former?.close()
         peer.activate()
         peer.streamsChanged()
         log(.info, "established TCP streaming connection with remote peer")
@@ -62,8 +107,7 @@ final class StreamReader: @unchecked Sendable {
 
     /// The peer has refused.
     func refused(_ connection: StreamReaderConnection, status: UInt, text: String) {
-        guard connection === self.connection else { return }
-        if status == 410 { core.reportRemoval() }
+        if status == 410, attempts.contains(where: { $0 === connection }) { core.reportRemoval() }
         failed(connection, .status(Int(status), text))
     }
 
@@ -77,36 +121,37 @@ final class StreamReader: @unchecked Sendable {
 
     /// The connection has ended or will be of no use.
     func failed(_ connection: StreamReaderConnection, _ reason: TransportError) {
-        guard connection === self.connection, !isStopped else { return }
-        self.connection = nil
-        connection.close()
-        if isOpen {
-            isOpen = false
+        guard !isStopped else { return }
+        if connection === open {
+            open = nil
             log(.warning, "lost TCP streaming connection with remote peer", ["error": .string("\(reason)")])
             peer.deactivate("read on \(kind.name)", reason)
             peer.streamsChanged()
-        } else {
+        } else if let position = attempts.firstIndex(where: { $0 === connection }) {
+            attempts.remove(at: position)
             if let url = peer.picker.pick() { peer.picker.unreachable(url) }
-            peer.deactivate("dial \(kind.name)", reason)
+            if open == nil { peer.deactivate("dial \(kind.name)", reason) }
             peer.complain(reason)
+        } else {
+            return
         }
-        redial = core.loop.scheduleTask(in: PeerTimeout.redial) { [weak self] in self?.dial() }
+        connection.close()
+        schedule(PeerTimeout.redial)
     }
 
     func tick(_ now: NIODeadline) {
-        guard let connection, let lastRead = connection.lastRead else {
-            // A peer whose URLs could not be used may have been given others.
-            if connection == nil && redial == nil { dial() }
-            return
+        for connection in attempts + (open.map { [$0] } ?? []) {
+            if let lastRead = connection.lastRead, now - lastRead > PeerTimeout.read { failed(connection, .timedOut) }
         }
-        if now - lastRead > PeerTimeout.read { failed(connection, .timedOut) }
+        // A peer whose URLs could not be used may have been given others.
+        if next == nil, isWanting(now) { dial() }
     }
 
     func stop() {
         isStopped = true
-        redial?.cancel()
-        connection?.close()
-        connection = nil
+        next?.cancel()
+        for connection in attempts + (open.map { [$0] } ?? []) { connection.close() }
+        (attempts, open) = ([], nil)
     }
 
     private func log(_ level: Logger.Level, _ text: Logger.Message, _ more: Logger.Metadata = [:]) {

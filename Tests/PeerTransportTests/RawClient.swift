@@ -53,6 +53,12 @@ final class RawClient {
         }
     }
 
+    /// Whether the other side has closed, as far as this one can tell.
+    var isClosedByPeer: Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 0
+    }
+
     func write(_ text: String) { write(Array(text.utf8)) }
 
     /// Reads until `isEnough`; nil when the connection ended before.

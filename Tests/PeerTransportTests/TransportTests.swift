@@ -160,6 +160,41 @@ import Testing
         try await node.stop()
     }
 
+    @Test("Another stream is asked for while one is silent, and takes its place when it comes")
+    func suspicion() async throws {
+        let node = try await Node(2)
+        let (listener, port) = try Node.listen(0)
+        defer { close(listener) }
+        node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+        var streams: [(path: String, client: RawClient)] = []
+        var others: [RawClient] = []
+        let agreement = "HTTP/1.1 200 OK\r\nX-Server-Version: 3.4.23\r\nTransfer-Encoding: chunked\r\n\r\n"
+        while streams.count < 3 {
+            let client = RawClient(accepting: listener)
+            let head = try #require(client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n") })
+            let path = String(decoding: head, as: UTF8.self).split(separator: " ")[1]
+            guard path.hasPrefix("/raft/stream/") else {
+                others.append(client)
+                continue
+            }
+            // Agrees to the first two, and then says nothing.
+            if streams.count < 2 { client.write(agreement) }
+            streams.append((String(path), client))
+            if streams.count == 3 {
+                let former = try #require(streams.first { $0.path == path })
+                #expect(!former.client.isClosedByPeer)
+            }
+        }
+        let (latest, former) = (streams[2], try #require(streams.first { $0.path == streams[2].path }))
+        try await node.log.wait("the silent one is given up") { _ in former.client.isClosedByPeer }
+        // Several attempts' time: the one that waits for its answer is not given up for others.
+        try await Task.sleep(nanoseconds: 700_000_000)
+        #expect(!latest.client.isClosedByPeer)
+        latest.client.write(agreement)
+        try await waitForStatus(node, of: 1, "the new one is taken") { $0.streamsIn > 0 }
+        try await node.stop()
+    }
+
     @Test("A member that was removed is told so by the others")
     func removal() async throws {
         let (one, two) = try await pair()
