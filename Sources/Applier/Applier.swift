@@ -45,6 +45,9 @@ public final class Applier {
     /// The version-2 store that snapshots carry.
     public let image: StoreV2Image
 
+    /// Whether the store as it is before each compaction is kept for ``takeCompactedViews()``.
+    public var keepsCompactedViews = false
+    var compactedViews: [(view: StoreView, revision: Int64)] = []
     let memberID: UInt64
     var alarms: AlarmStore
     /// The version of the backend's layout, from 3.6 on.
@@ -93,6 +96,13 @@ public final class Applier {
         guard !commits.isEmpty else { return [] }
         defer { commits.removeAll() }
         return commits
+    }
+
+    /// The store before each compaction since the last call, and the revision that was compacted at.
+    public func takeCompactedViews() -> [(view: StoreView, revision: Int64)] {
+        guard !compactedViews.isEmpty else { return [] }
+        defer { compactedViews = [] }
+        return compactedViews
     }
 
     /// Applies an entry that carries a request. `now` is in milliseconds of the monotonic clock that leases count by.

@@ -136,8 +136,10 @@ extension Applier {
     }
 
     func compact(_ request: CompactionRequest) throws(EtcdError) -> Reply {
+        let view = keepsCompactedViews ? store.view() : nil
         do throws(StoreError) {
             try store.compact(at: request.revision)
+            if let view { compactedViews.append((view, request.revision)) }
         } catch {
             throw EtcdError(error)
         }

@@ -38,6 +38,7 @@ public final class EtcdMember: @unchecked Sendable {
     private var memberThread: ServiceThread?
     private let clients: Server
     private let peers: PeerTransport
+    private let corruption: CorruptionMonitor
 
     /// Starts a member, and returns when it serves clients.
     /// - Parameter removed: called when the member was removed from its cluster and is to be stopped; then it may have
@@ -72,10 +73,13 @@ public final class EtcdMember: @unchecked Sendable {
                 ready.signal()
             })
         for peer in opened.firstPeers { member.peers.setPeer(peer.id, urls: peer.peerURLs) }
+        try await member.corruption.checkBeforeServing(
+            others: opened.firstPeers.filter { $0.id != opened.memberID }.map { ($0.id, $0.peerURLs) })
         for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
         member.run(opened)
         await ready.wait()
         if isRemoved.load(ordering: .acquiring) { return member }
+        member.corruption.start()
         logger.info("ready to serve client requests")
         for socket in clientSockets {
             try await member.clients.accept(from: socket.take())
@@ -148,7 +152,8 @@ public final class EtcdMember: @unchecked Sendable {
         let http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,
             quota: configuration.quotaBackendBytes)
-        let peerService = PeerService(member: member, gateways: gateways, status: status)
+        let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
+        let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)
         peers = PeerTransport(
             group: group,
             settings: PeerTransport.Settings(
@@ -163,6 +168,9 @@ public final class EtcdMember: @unchecked Sendable {
                 removed: { member.send(.removedByPeers) }, request: { peerService.answer($0) }))
         let leases = LeaseForwarder(
             member: member, peers: peers, requestTimeout: opened.core.settings.requestTimeout)
+        corruption = CorruptionMonitor(
+            configuration.corruptionChecks, hashes: hashes, member: member, peers: peers, status: status,
+            requestTimeout: opened.core.settings.requestTimeout, logger: logger)
         var methods = HealthService().methods
         let services = Services(
             gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
@@ -182,7 +190,7 @@ public final class EtcdMember: @unchecked Sendable {
             readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
-            leaders: leaders, leases: leases, metrics: metrics,
+            leaders: leaders, leases: leases, hashes: hashes, metrics: metrics,
             settings: MemberThread.Settings(
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
                 batchMilliseconds: Int64(configuration.backendBatchMilliseconds),
@@ -226,6 +234,7 @@ public final class EtcdMember: @unchecked Sendable {
 
     /// Hands the leadership over, stops serving, finishes what is under way, and closes the files.
     public func stop() async {
+        corruption.stop()
         await withCheckedContinuation { continuation in member.perform { $0.handOver { continuation.resume() } } }
         try? await clients.shutdown(limit: Self.shutdownLimit)
         await peers.stop()

@@ -48,6 +48,7 @@ final class MemberThread: @unchecked Sendable {
         var status: MemberStatus
         var leaders: LeaderRequirement
         var leases: LeaseForwarder
+        var hashes: HashStore
         var metrics: Metrics
         var settings: Settings
     }
@@ -382,6 +383,7 @@ final class MemberThread: @unchecked Sendable {
         followMembership(output.membership)
         finishMembership(output, now: now)
         noteDisk(output.diskNotices)
+        for (view, revision) in output.compactedViews { running.hashes.noteCompaction(view, at: revision) }
         updateStatus(output)
         for outcome in output.outcomes {
             guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }

@@ -5,12 +5,14 @@ import PeerTransport
 final class PeerService: Sendable {
     let member: MemberThread
     private let gateways: Gateways
-    private let status: MemberStatus
+    let status: MemberStatus
+    let hashes: HashStore
 
-    init(member: MemberThread, gateways: Gateways, status: MemberStatus) {
+    init(member: MemberThread, gateways: Gateways, status: MemberStatus, hashes: HashStore) {
         self.member = member
         self.gateways = gateways
         self.status = status
+        self.hashes = hashes
     }
 
     /// Answers `call`, sooner or later.
@@ -18,6 +20,7 @@ final class PeerService: Sendable {
         switch call.request.path {
         case "/version": version(call)
         case "/members": members(call)
+        case HashStore.path: hashKV(call)
         case LeaseForwarder.renewalPath: renewLease(call)
         case LeaseForwarder.questionPath: leaseTimeToLive(call)
         case let path where path.hasPrefix(Promotion.path): promote(call)

@@ -17,6 +17,14 @@ public struct RevisionHash: Sendable, Equatable {
     /// The store's current revision.
     public var currentRevision: Int64
 
+    /// A hash that was made elsewhere.
+    public init(hash: UInt32, revision: Int64, compactRevision: Int64, currentRevision: Int64) {
+        self.hash = hash
+        self.revision = revision
+        self.compactRevision = compactRevision
+        self.currentRevision = currentRevision
+    }
+
     static func compute(
         _ requested: Int64, index: IndexReader, backend: BackendView, currentRevision: Int64,
         compactedRevision: Int64

@@ -47,6 +47,8 @@ public final class MemberCore {
         /// Set when a leader's snapshot has replaced the state machine. The published view shows it; ``membership`` says
         /// how the list of members differs from the one before.
         public var restored = false
+        /// The store before each compaction, to be hashed at the revision of the compaction; see ``Settings``.
+        public var compactedViews: [(view: StoreView, revision: Int64)] = []
         /// What became of the log's disk.
         public var diskNotices: [DiskNotice] = []
         /// Why this member cannot go on, when an entry says something that it must not follow.
@@ -67,6 +69,8 @@ public final class MemberCore {
         public var strictReconfigurationCheck = true
         /// Whether the remaining TTL of long leases is recorded in the log; nil leaves it to the cluster's version.
         public var leaseCheckpoints: Bool?
+        /// Whether ``Output/compactedViews`` is given, for members to compare compactions.
+        public var keepsCompactedViews = false
         /// The learners that the cluster may have; the same on all members.
         public var maximumLearners = Cluster.defaultMaximumLearners
         /// Entries kept in memory behind a snapshot, so that a follower which is a little late gets entries and not the
@@ -295,6 +299,7 @@ public final class MemberCore {
     public func process(now: Int64) -> Output {
         releaseHeld(now: now)
         superviseDisk(now: now)
+        applier.keepsCompactedViews = settings.keepsCompactedViews
         repeat {
             noteLeader(now: now)
             askForReads(now: now)
@@ -305,6 +310,7 @@ public final class MemberCore {
         // The proposal has done its work; a disarm later must not be taken for one that is under way.
         if applier.isOutOfSpace { alarmProposedAt = nil }
         output.commits = applier.takeCommits()
+        output.compactedViews = applier.takeCompactedViews()
         publishView()
         output.readyReads += reads.takeReady(applied: appliedIndex)
         for token in reads.takeExpired(now: now) { output.failedReads.append((token, .timeout)) }

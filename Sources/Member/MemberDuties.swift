@@ -48,6 +48,15 @@ extension MemberCore {
         return proposeInternally(.leaseCheckpoint, request, now: now)
     }
 
+    /// Proposes the alarm that the data of `member` is damaged; 0 is for the whole cluster.
+    public func raiseCorruptAlarm(for member: UInt64, now: Int64) {
+        var request = Etcdserverpb_AlarmRequest()
+        request.action = .activate
+        request.memberID = member
+        request.alarm = .corrupt
+        proposeInternally(.alarm, request, now: now)
+    }
+
     /// Proposes a compaction at `revision`.
     public func compact(at revision: Int64, now: Int64) {
         var request = CompactionRequest(revision: revision)

@@ -287,6 +287,7 @@ struct RestoredLog {
             catchUpEntries: configuration.snapshotCatchUpEntries)
         settings.strictReconfigurationCheck = configuration.strictReconfigurationCheck
         settings.maximumLearners = configuration.maximumLearners
+        settings.keepsCompactedViews = configuration.corruptionChecks.compactions
         settings.leaseCheckpoints = configuration.leaseCheckpoints.recorded
         return MemberCore(
             settings: settings,
