@@ -27,6 +27,12 @@ extension Applier {
         }
     }
 
+    /// The members that the backend lists: known before the log, from which ``cluster`` comes, is applied again.
+    public var storedMembers: [Member] {
+        let records = (try? backend.all(.members)) ?? []
+        return records.compactMap { MemberJSON.member($0.value) }
+    }
+
     func save(_ member: Member) {
         backend.put(.members, Array(Identity.text(member.id).utf8), MemberJSON.encode(member))
     }

@@ -73,8 +73,8 @@ public final class EtcdMember: @unchecked Sendable {
                 ready.signal()
             })
         for peer in opened.firstPeers { member.peers.setPeer(peer.id, urls: peer.peerURLs) }
-        try await member.corruption.checkBeforeServing(
-            others: opened.firstPeers.filter { $0.id != opened.memberID }.map { ($0.id, $0.peerURLs) })
+        let others = opened.core.applier.storedMembers.filter { $0.id != opened.memberID }
+        try await member.corruption.checkBeforeServing(others: others.map { ($0.id, $0.peerURLs) })
         for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
         member.run(opened)
         await ready.wait()

@@ -69,6 +69,10 @@ class ClusterMember(Member):
         if "snapshot-catchup-entries" in values:
             values["SnapshotCatchUpEntries"] = values.pop("snapshot-catchup-entries")
         values |= {"logger": "zap", "log-outputs": ["stderr"]}
+        # The file wants durations in nanoseconds.
+        for name in ("experimental-corrupt-check-time",):
+            if name in values:
+                values[name] = round(float(values[name].removesuffix("s")) * 1e9)
         # A switch among the flags is no part of the file, and with a file 3.4 ignores flags.
         values |= {name.removeprefix("--"): True for name in extra}
         file = self.directory / "configuration.yaml"

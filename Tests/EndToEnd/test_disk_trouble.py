@@ -1,0 +1,175 @@
+"""Disks that stall and disks that fill: the leader gives its office up, and nothing is acknowledged that is not kept.
+
+The disk of one member is a file system of its own: a small one in memory that fills, or an ext4 image on a loop device that
+is frozen. Where the machine does not let a test mount, it is skipped.
+"""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.api import Failure
+from harness.cluster import OURS, Cluster
+from harness.waiting import wait_until
+
+pytestmark = pytest.mark.ours_only
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Mount:
+    """A file system at `path`; ends with the test, thawed before it is unmounted."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.device: str | None = None
+        self.is_frozen = False
+        path.mkdir(parents=True)
+
+    def memory(self, megabytes: int) -> "Mount":
+        return self._mounted("-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs")
+
+    def image(self, file: Path, megabytes: int) -> "Mount":
+        with open(file, "wb") as image:
+            image.truncate(megabytes << 20)
+        try:
+            run("mkfs.ext4", "-q", str(file))
+            self.device = run("losetup", "-f", "--show", str(file))
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no loop devices here: {error}")
+        return self._mounted(self.device)
+
+    def _mounted(self, *what: str) -> "Mount":
+        try:
+            run("mount", *what, str(self.path))
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.close()
+            pytest.skip(f"file systems cannot be mounted here: {error}")
+        return self
+
+    def freeze(self) -> None:
+        run("fsfreeze", "-f", str(self.path))
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        if self.is_frozen:
+            run("fsfreeze", "-u", str(self.path))
+        self.is_frozen = False
+
+    def close(self) -> None:
+        self.thaw()
+        subprocess.run(["umount", str(self.path)], capture_output=True)
+        if self.device:
+            subprocess.run(["losetup", "-d", self.device], capture_output=True)
+
+
+@pytest.fixture
+def trouble(directory: Path):
+    """Makes a started cluster whose first member, which leads, has its data on a file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts file systems")
+    made: list = []
+
+    def make(mounted, count: int = 3) -> tuple[Cluster, Mount]:
+        mount = Mount(directory / "disk")
+        made.append(mount)
+        mounted(mount, directory)
+        cluster = Cluster(directory / "cluster", [OURS] * count)
+        made.insert(0, cluster)
+        cluster.members[0].data_dir = mount.path / "data"
+        cluster.start()
+        cluster.move_leader(cluster.members[0])
+        return cluster, mount
+
+    yield make
+    for mount in made:
+        if isinstance(mount, Mount):
+            # A process that waits for a frozen disk cannot end.
+            mount.thaw()
+    for thing in made:
+        thing.close()
+
+
+def frozen_image(mount: Mount, directory: Path) -> None:
+    mount.image(directory / "image", 400)
+
+
+def small_memory(mount: Mount, directory: Path) -> None:
+    # Two segments of the log, one of them made in advance, and little besides.
+    mount.memory(150)
+
+
+def test_a_leader_whose_disk_stalls_hands_over(trouble):
+    cluster, mount = trouble(frozen_image)
+    first = cluster.members[0]
+    others = cluster.members[1:]
+    first.put("a", "0")
+    mount.freeze()
+    answers: list = []
+    writer = threading.Thread(target=lambda: answers.append(first.call("KV.Put", key=b"a", value=b"1", timeout=60.0)))
+    writer.start()
+    wait_until(
+        lambda: {member.ask("Maintenance.Status").leader for member in others} in ({others[0].id}, {others[1].id}),
+        "another member to lead")
+    assert "handing over leadership since the disk of the write-ahead log does not answer" in first.log()
+    # The cluster goes on without it; what it could not write itself the others have, or not at all.
+    others[0].put("b", "1")
+    assert others[1].get("b") == "1"
+    assert not answers or isinstance(answers[0], Failure), "acknowledged by a member that could not write it"
+    mount.thaw()
+    writer.join()
+    wait_until(lambda: "the disk of the write-ahead log answers again" in first.log(), "the disk to be noticed")
+    others[0].put("c", "1")
+    assert first.get("c") == "1"
+    cluster.assert_equal_hashes()
+
+
+def test_a_leader_without_a_successor_steps_down(trouble):
+    cluster, mount = trouble(frozen_image)
+    first, second, third = cluster.members
+    second.kill()
+    mount.freeze()
+    answers: list = []
+    writer = threading.Thread(target=lambda: answers.append(first.call("KV.Put", key=b"a", value=b"1", timeout=60.0)))
+    writer.start()
+    wait_until(lambda: first.ask("Maintenance.Status").leader != first.id, "the leader to step down")
+    # Two of three cannot elect anyone while one of them cannot write its vote.
+    assert third.ask("Maintenance.Status").leader == 0 or first.ask("Maintenance.Status").leader == 0
+    mount.thaw()
+    writer.join()
+    assert isinstance(answers[0], Failure) or first.get("a") == "1"
+    third.put("b", "1")
+    assert first.get("b") == "1"
+
+
+@pytest.mark.parametrize("count", (1, 3))
+def test_a_process_whose_disk_is_full_ends_with_the_reason(trouble, count):
+    cluster, mount = trouble(small_memory, count)
+    first = cluster.members[0]
+    acknowledged = []
+    big = b"x" * 1_000_000
+
+    def fill() -> bool:
+        if first.process.poll() is not None:
+            return True
+        number = len(acknowledged)
+        answer = first.call("KV.Put", key=str(number).encode(), value=big)
+        if not isinstance(answer, Failure):
+            acknowledged.append(number)
+        return first.process.poll() is not None
+
+    wait_until(fill, "the disk to be full and the process to end", 120.0)
+    assert first.process.returncode == 1
+    first.process = None
+    assert "No space left on device" in first.log().splitlines()[-1]
+    if count > 1:
+        leader = cluster.leader()
+        assert leader is not first
+        for number in acknowledged:
+            assert len(leader.ask("KV.Range", key=str(number).encode()).kvs) == 1, f"{number} is lost"
+        leader.put("a", "1")
