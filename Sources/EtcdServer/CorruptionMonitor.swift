@@ -151,7 +151,8 @@ final class CorruptionMonitor: Sendable {
     }
 
     private func raiseAlarm(for id: UInt64) {
-        logger.error("a member's data is corrupt: raising the alarm", metadata: ["member-id": .string(Identity.text(id))])
+        logger.error(
+            "a member's data is corrupt: raising the alarm", metadata: ["member-id": .string(Identity.text(id))])
         member.perform { $0.core.raiseCorruptAlarm(for: id, now: Clock.milliseconds) }
     }
 
@@ -182,12 +183,13 @@ final class CorruptionMonitor: Sendable {
     private func ask(_ id: UInt64, _ urls: [String], at revision: Int64) async -> MemberHash? {
         do {
             let question = try JSONEncoder().encode(HashQuestion(revision: revision))
-            let headers = [
-                ("content-type", "application/json"), ("x-etcd-cluster-id", Identity.text(status.clusterID)),
-            ]
-            let response = try await peers.request(
-                PeerRequest("GET", HashStore.path, headers: headers.map { (name: $0.0, value: $0.1) }, body: Array(question)),
-                urls: urls, timeout: .milliseconds(timeout))
+            let request = PeerRequest(
+                "GET", HashStore.path,
+                headers: [
+                    (name: "content-type", value: "application/json"),
+                    (name: "x-etcd-cluster-id", value: Identity.text(status.clusterID)),
+                ], body: Array(question))
+            let response = try await peers.request(request, urls: urls, timeout: .milliseconds(timeout))
             guard response.status == 200 else {
                 logFailure(id, revision, String(decoding: response.body, as: UTF8.self))
                 return nil

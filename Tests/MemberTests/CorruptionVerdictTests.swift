@@ -5,7 +5,9 @@ import Testing
 
 /// Who is found wrong when members compare their hashes. The leader is member 1.
 @Suite struct CorruptionVerdictTests {
-    private func own(_ hash: UInt32, at revision: Int64 = 10, compacted: Int64 = 5, current: Int64 = 10) -> RevisionHash {
+    private func own(
+        _ hash: UInt32, at revision: Int64 = 10, compacted: Int64 = 5, current: Int64 = 10
+    ) -> RevisionHash {
         RevisionHash(hash: hash, revision: revision, compactRevision: compacted, currentRevision: current)
     }
 
