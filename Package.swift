@@ -90,7 +90,7 @@ let package = Package(
         library(
             "Simulation",
             [
-                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member",
+                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "Linearizability", "MVCC", "Member",
                 "Membership",
                 "Raft", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", protobuf,
             ]),

@@ -42,6 +42,12 @@ final class Faults {
         case pauseOfLeader
         /// The leadership is handed on.
         case transfer
+        /// A database file is rewritten.
+        case defragmentation
+        /// A member is added: a voter, or a learner that is promoted later.
+        case addition
+        /// A member is removed.
+        case removal
     }
 
     private unowned let world: World
@@ -74,13 +80,13 @@ final class Faults {
 
     private func strike(_ kind: Kind) {
         counts[kind.rawValue] += 1
-        let machine = random.pick(world.machines)
+        let machine = random.pick(world.members)
         world.recorder.note(.fault, machine.number, UInt64(kind.rawValue), 0, 0, "\(kind)")
         switch kind {
         case .kill: stop(machine) { $0.kill() }
         case .powerLoss: stop(machine) { $0.losePower() }
         case .powerLossInCall: machine.disk.faults.powerLoss = 1 + random.below(30)
-        case .powerLossOfAll: for machine in world.machines { stop(machine) { $0.losePower() } }
+        case .powerLossOfAll: for machine in world.members { stop(machine) { $0.losePower() } }
         case .isolation, .isolationOfLeader, .deafness, .muteness, .cut: partition(kind, machine)
         case .brokenConnection:
             let other = random.pick(world.machines)
@@ -90,6 +96,9 @@ final class Faults {
         case .pause: machine.process?.pause(for: random.within(50_000...4_000_000))
         case .pauseOfLeader: leading?.process?.pause(for: random.within(50_000...4_000_000))
         case .transfer: transfer()
+        case .defragmentation: machine.process?.send(.perform { $0.defragment() })
+        case .addition: world.membership.add()
+        case .removal: world.membership.remove()
         }
     }
 
@@ -105,7 +114,7 @@ final class Faults {
 
     private func transfer() {
         guard let process = leading?.process else { return }
-        let target = random.pick(world.machines).memberID
+        let target = random.pick(world.members).memberID
         transfers += 1
         let token = transfers
         process.send(.perform { try? $0.core.moveLeader(to: target, token: token, now: $0.now) })
@@ -192,7 +201,7 @@ final class Faults {
             machine.disk.faults.spaceLimit = nil
             if machine.disk.faults.powerLoss != nil { machine.disk.faults.powerLoss = nil }
             machine.process?.resume()
-            machine.start(after: 0)
+            if machine.memberID != 0 { machine.start(after: 0) }
         }
     }
 }

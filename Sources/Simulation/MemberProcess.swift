@@ -16,6 +16,8 @@ final class MemberProcess {
     enum Event {
         case message(Message)
         case unreachable(UInt64)
+        /// The process of this member has ended.
+        case gone(UInt64)
         case proposal(Proposal)
         case read(RangeRequest, reply: (Reply) -> Void)
         case keepAlive(Int64, reply: (Reply) -> Void)
@@ -54,6 +56,7 @@ final class MemberProcess {
 
     /// As in the server, in milliseconds.
     private static let leaseInterval: Int64 = 500
+    private static let removalDelay: Int64 = 1_000
     private static let versionInterval: Int64 = 4_000
     /// Far more often than the server, so that a short run removes files.
     private static let purgeInterval: Int64 = 3_000
@@ -64,6 +67,8 @@ final class MemberProcess {
     private(set) var opened: OpenedMember
     var core: MemberCore { opened.core }
     private(set) var isAlive = true
+    /// In microseconds of the simulator.
+    let startedAt: Int64
     private(set) var pausedUntil: Int64 = 0
     private var mailbox: [Event] = []
     private var wakesAt: Int64?
@@ -74,6 +79,12 @@ final class MemberProcess {
     private var backlog: [Proposal] = []
     private var requestIDs: RequestIDs
     private var isReady = false
+    private var leaderHeardAt: Int64 = 0
+    /// When this process, whose member was removed, ends; in milliseconds.
+    private var stopsAt: Int64?
+    private var afterCommit: [(MemberProcess) -> Void] = []
+    private var afterRunningCommit: [(MemberProcess) -> Void] = []
+    private var changes: [UInt64: (Bool) -> Void] = [:]
     private var isCommitting = false
     private var wantsCommit = false
     private var isSnapshotting = false
@@ -93,6 +104,7 @@ final class MemberProcess {
         self.machine = machine
         self.world = world
         self.random = random
+        startedAt = world.simulator.now
         var raftRandom = self.random.fork()
         // Different from run to run, as the time is; what an earlier run gave must not come again.
         let unixMilliseconds = UInt64(world.simulator.now / 1_000) + machine.runs
@@ -101,7 +113,7 @@ final class MemberProcess {
             waitingForLock: { _ in }, raftLog: nil)
         // Small, so that a short run moves through several.
         surroundings.logOptions.segmentSize = 16 * 1024
-        let opened = try OpenedMember.open(machine.configuration, surroundings)
+        let opened = try OpenedMember.open(machine.configuration, surroundings, joining: world.joining(machine))
         self.opened = opened
         requestIDs = RequestIDs(memberID: opened.memberID, startedAt: unixMilliseconds, series: .clients)
         watch = WatchWork(
@@ -162,7 +174,8 @@ final class MemberProcess {
 
     /// Answers a range, at once when it is serializable.
     func range(_ request: RangeRequest, reply: @escaping (Reply) -> Void) {
-        guard request.serializable else { return send(.read(request, reply: reply)) }
+        let isLocal = request.serializable || world.settings.sabotage == .readsLocally
+        guard isLocal else { return send(.read(request, reply: reply)) }
         reply(answer(request, on: core.applier.store.publisher.latest()))
     }
 
@@ -193,6 +206,7 @@ final class MemberProcess {
     func begin() {
         timers = Timers(
             tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now, compaction: now)
+        core.peerActiveSince = { [unowned self] in world.activeSince($0, on: self) }
         beginLog()
         finishTurn(core.process(now: now))
         if core.confState.voters == [core.settings.memberID] { core.campaign() }
@@ -205,11 +219,12 @@ final class MemberProcess {
         mailbox = []
         for event in events { handle(event) }
         runTimers()
+        if let stopsAt, now >= stopsAt { return machine.retire() }
         publishIfNeeded()
         takeBacklog()
         finishTurn(core.process(now: now))
         guard isAlive else { return }
-        var next = min(timers.tick, timers.lease, timers.purge)
+        var next = min(timers.tick, timers.lease, timers.purge, stopsAt ?? .max)
         if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring {
             next = min(next, timers.commit)
         }
@@ -219,7 +234,13 @@ final class MemberProcess {
 
     private func handle(_ event: Event) {
         switch event {
-        case .message(let message): core.step(message)
+        case .message(let message):
+            if message.from == core.leader { leaderHeardAt = now }
+            core.step(message)
+        case .gone(let peer):
+            if peer == core.leader, now - leaderHeardAt > Int64(machine.configuration.heartbeatMilliseconds) {
+                core.leaderIsGone(peer)
+            }
         case .unreachable(let id): core.reportUnreachable(id)
         case .proposal(let proposal): backlog.append(proposal)
         case .read(let request, let reply):
@@ -269,6 +290,7 @@ final class MemberProcess {
         if now >= timers.lease {
             timers.lease = now + Self.leaseInterval
             core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+            core.checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
         }
         if now >= timers.purge {
             timers.purge = now + Self.purgeInterval
@@ -304,6 +326,7 @@ final class MemberProcess {
         for message in output.snapshotsToSend { sendSnapshot(message) }
         for message in output.appends { order(.append(message)) }
         if output.restored { followRestoration() }
+        finishMembership(output)
         stopIfDiskFailed()
         guard isAlive else { return }
         for outcome in output.outcomes {
@@ -345,9 +368,12 @@ final class MemberProcess {
         guard due || wantsCommit || snapshotDue else { return }
         timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
         wantsCommit = false
+        afterRunningCommit = afterCommit
+        afterCommit = []
         core.backendCommitBegins()
         guard let job = backend.freezeCommit() else {
             core.backendCommitted()
+            runAfterCommit()
             return
         }
         isCommitting = true
@@ -364,8 +390,50 @@ final class MemberProcess {
         core.applier.backend.finishCommit(job)
         core.applier.store.publish()
         core.backendCommitted()
+        runAfterCommit()
         if let snapshot { order(.saveSnapshot(snapshot)) }
         takeWritten()
+    }
+
+    private func runAfterCommit() {
+        let bodies = afterRunningCommit
+        afterRunningCommit = []
+        for body in bodies { body(self) }
+    }
+
+    /// Rewrites the database file, as `Maintenance.Defragment` does.
+    func defragment() {
+        wantsCommit = true
+        afterCommit.append { process in
+            guard !process.isRestoring else { return }
+            _ = process.attempt("defragmentation") {
+                try process.core.applier.backend.defragment()
+                process.core.applier.store.publish()
+                process.world.recorder.note(.defragmented, process.machine.number)
+            }
+        }
+        wake(at: world.simulator.now)
+    }
+
+    // MARK: Changes of the members
+
+    /// Has `propose` propose a change of the members; `answer` is told whether it was made.
+    func change(
+        _ propose: (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64, _ answer: @escaping (Bool) -> Void
+    ) {
+        do throws(MembershipChangeError) {
+            changes[try propose(core, now)] = answer
+        } catch {
+            answer(false)
+        }
+    }
+
+    private func finishMembership(_ output: MemberCore.Output) {
+        for result in output.changes {
+            guard let answer = changes.removeValue(forKey: result.id) else { continue }
+            if case .success = result.members { answer(true) } else { answer(false) }
+        }
+        if output.removedSelf && stopsAt == nil { stopsAt = now + Self.removalDelay }
     }
 
     // MARK: Snapshots of a leader
@@ -411,7 +479,10 @@ final class MemberProcess {
 
     private func renew(_ lease: Int64, _ reply: (Reply) -> Void) {
         guard core.isLeader, core.applier.lessor.isPrimary else { return reply(.failure(.noLeader)) }
-        let ttl = (try? core.applier.lessor.renew(id: lease, now: now))?.ttl ?? 0
+        var ttl = (try? core.applier.lessor.timeToLive(id: lease, now: now, keys: false))?.grantedTTL ?? 0
+        if world.settings.sabotage != .renewsNothing {
+            ttl = (try? core.applier.lessor.renew(id: lease, now: now))?.ttl ?? 0
+        }
         var response = Etcdserverpb_LeaseKeepAliveResponse()
         response.id = lease
         response.ttl = ttl

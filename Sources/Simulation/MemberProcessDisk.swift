@@ -57,7 +57,7 @@ extension MemberProcess {
                 for order in orders {
                     switch order {
                     case .append(let message):
-                        if try opened.log.append(message, snapshots: opened.snapshots) { mustSynchronize = true }
+                        if try append(message) { mustSynchronize = true }
                         startOfLog = max(startOfLog, message.snapshot?.metadata.index ?? 0)
                         appended.append(message)
                     case .saveSnapshot(let snapshot): snapshots.append(snapshot)
@@ -65,12 +65,23 @@ extension MemberProcess {
                 }
             }
             guard isWritten else { return }
+            if world.settings.sabotage == .acknowledgesBeforeSynchronizing && !appended.isEmpty {
+                send(.appended(appended))
+                appended = []
+            }
             world.recorder.note(.logWritten, machine.number, UInt64(appended.count), opened.log.lastIndex)
             let time = mustSynchronize ? machine.synchronizationTime() : 0
             later(time) { [self] in
                 finishLogWork(appended, snapshots, mustSynchronize: mustSynchronize, startOfLog: startOfLog)
             }
         }
+    }
+
+    private func append(_ message: Message) throws -> Bool {
+        if world.settings.sabotage == .forgetsHardState && message.snapshot == nil {
+            return try opened.log.append(message.entries)
+        }
+        return try opened.log.append(message, snapshots: opened.snapshots)
     }
 
     private func finishLogWork(
@@ -145,7 +156,7 @@ extension MemberProcess {
                 try file.write(bytes, at: offset)
                 offset += bytes.count
             }
-            try file.synchronize()
+            if world.settings.sabotage != .trustsSnapshotFile { try file.synchronize() }
             file.close()
             try machine.disk.rename(path + ".tmp", to: path)
             try machine.disk.synchronizeDirectory(opened.snapshots.path)
@@ -160,12 +171,5 @@ extension MemberProcess {
     private func purge() {
         _ = try? WriteAheadLog.purge(disk: machine.disk, directory: opened.paths.wal)
         _ = try? opened.snapshots.purge()
-    }
-}
-
-extension WALSnapshot {
-    /// The record of a snapshot in the log.
-    fileprivate init(_ place: SnapshotMetadata) {
-        self.init(index: place.index, term: place.term, confState: place.confState)
     }
 }

@@ -100,7 +100,10 @@ extension MemberProcess {
                 world.recorder.violate("m\(machine.number): the history for watchers is damaged: \(error)")
             }
         }
-        for delivery in hub.drainOutput() { watch.streams[delivery.stream.rawValue]?(delivery) }
+        for delivery in hub.drainOutput() {
+            if world.settings.sabotage == .losesWatchEvents && random.one(in: 40) { continue }
+            watch.streams[delivery.stream.rawValue]?(delivery)
+        }
         if hub.needsCatchUp { scheduleWatch(after: 200) }
     }
 

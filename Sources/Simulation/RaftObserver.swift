@@ -62,6 +62,9 @@ final class RaftObserver {
     /// The machine that led last, and its term.
     private(set) var lastLeader: (machine: Int, term: UInt64)?
 
+    /// Whether there is, or was, a leader of a later term than this process is in.
+    func isDeposed(_ process: MemberProcess) -> Bool { (lastLeader?.term ?? 0) > process.core.term }
+
     // MARK: The life of a process
 
     func started(_ process: MemberProcess) {
@@ -185,7 +188,7 @@ final class RaftObserver {
         if let other = leaders.updateValue(machine, forKey: core.term), other != machine {
             recorder.violate("term \(core.term) has two leaders, m\(other) and m\(machine)")
         }
-        lastLeader = (machine, core.term)
+        if core.term > lastLeader?.term ?? 0 { lastLeader = (machine, core.term) }
         for entry in committed where entry.term < core.term && entry.index > log.before {
             recorder.check(
                 log.entry(entry.index)?.term == entry.term,

@@ -27,7 +27,7 @@ class SimulatedClient {
         self.number = number
         self.world = world
         random = world.simulator.makeRandom()
-        machine = random.pick(world.machines)
+        machine = random.pick(world.members)
     }
 
     /// Begins the client's work; it goes on until ``stop()``.
@@ -38,8 +38,7 @@ class SimulatedClient {
 
     /// Talks to another member from now on.
     func move() {
-        let members = world.machines.filter { $0.retired == nil }
-        if !members.isEmpty { machine = random.pick(members) }
+        machine = random.pick(world.members)
     }
 
     /// Talks to this member from now on.
@@ -61,7 +60,7 @@ class SimulatedClient {
         let target = machine
         world.simulator.after(random.delay(around: Self.latency)) { [self] in
             guard let process = target.process else {
-                return call.end(.failure(EtcdError(.unavailable, "connection refused")), after: Self.latency)
+                return call.end(.failure(.refusedConnection), after: Self.latency)
             }
             let id = process.openCall { call.end(.unknown, after: Self.latency) }
             process.later(0) { [self] in
@@ -102,6 +101,11 @@ class SimulatedClient {
             }
         }
     }
+}
+
+extension EtcdError {
+    /// Nobody listens: what was asked is not done, now or later.
+    static let refusedConnection = EtcdError(.unavailable, "connection refused")
 }
 
 /// Encoded requests.

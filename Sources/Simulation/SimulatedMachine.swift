@@ -14,7 +14,8 @@ final class SimulatedMachine {
 
     let number: Int
     let name: String
-    let memberID: UInt64
+    /// The id that the member has in the cluster; 0 until it is added.
+    var memberID: UInt64
     let disk: MemoryDisk
     let configuration: MemberConfiguration
     /// What the machine's monotonic clock is ahead of the simulator's, in milliseconds.
@@ -94,6 +95,20 @@ final class SimulatedMachine {
         disk.endProcess()
     }
 
+    /// The member was removed from the cluster: it stops for good.
+    func retire() {
+        guard retired == nil, memberID != 0 else { return }
+        retired = "removed"
+        world.recorder.note(.memberRemoved, number)
+        kill()
+    }
+
+    /// The end of the world: the process is let go, without a note.
+    func discard() {
+        process?.end()
+        process = nil
+    }
+
     /// The power goes: what was not synchronised is lost in part.
     func losePower() {
         world.recorder.note(.powerLost, number)
@@ -115,6 +130,7 @@ final class SimulatedMachine {
         process.end()
         self.process = nil
         world.network.breakStreams(of: number)
+        world.announceEnd(of: self)
         world.observer.ended(self)
     }
 

@@ -1,9 +1,13 @@
 import Backend
 import Bolt
+import Linearizability
 import MVCC
 
 /// One run of a cluster from a seed: trouble for a while, then peace, and a look at what is left.
 public struct Simulation {
+    /// How much the linearizability checker may look at for one set of keys; few histories need more.
+    private static let searchLimit = 20_000
+
     private let seed: UInt64
     private let world: World
     private let faults: Faults
@@ -30,19 +34,24 @@ public struct Simulation {
 
     /// Runs to the end and says what came of it.
     public func run() -> SimulationReport {
-        for machine in world.machines { machine.start() }
+        for machine in world.members { machine.start() }
         for client in clients { client.begin() }
         faults.begin()
         world.simulator.run(until: world.settings.duration)
         let election = heal()
         settle()
         if world.recorder.violation == nil { compareMembers() }
+        let check = world.recorder.violation == nil ? HistoryCheck(world.history, limit: Self.searchLimit) : HistoryCheck(History())
+        if let found = check.violations.first { world.recorder.violate("the history is not linearizable: \(found)") }
         var report = SimulationReport(seed: seed, recorder: world.recorder)
         report.operations = world.recorder.count(.invoked)
+        report.undecidedHistories = check.undecided.count
         report.elections = world.recorder.count(.becameLeader)
         report.entries = world.observer.committed.count
         report.slowElection = election > 2 * SimulationSettings.electionTimeout
         for kind in Faults.Kind.allCases { report.faults["\(kind)"] = faults.counts[kind.rawValue] }
+        for machine in world.machines { machine.discard() }
+        world.simulator.end()
         return report
     }
 
@@ -71,14 +80,15 @@ public struct Simulation {
         // Clients go on for a moment with a healthy cluster.
         world.simulator.run(until: world.simulator.now + 1_000_000)
         for client in clients { client.stop() }
-        let last = world.machines.map { machine in
+        let last = world.members.map { machine in
             let write = LastWrite(number: 100 + machine.number, world: world)
             write.begin(through: machine)
             return write
         }
         let isQuiet = runUntil(SimulationSettings.longestSettling) {
-            guard last.allSatisfy(\.isDone) else { return false }
-            let applied = Set(world.machines.map { $0.process?.core.appliedIndex ?? 0 })
+            guard last.allSatisfy({ $0.isDone || $0.machine.retired != nil }) else { return false }
+            guard membersAgree else { return false }
+            let applied = Set(world.members.map { $0.process?.core.appliedIndex ?? 0 })
             guard applied == [UInt64(world.observer.committed.count)] else { return false }
             let revision = world.observer.model.revision
             guard clients.allSatisfy({ ($0 as? WatchClient)?.hasSeen(revision) ?? true }) else { return false }
@@ -87,10 +97,18 @@ public struct Simulation {
         world.recorder.check(isQuiet, "the cluster does not come to rest: \(restlessness(last))")
     }
 
+    /// Whether those run that are in the cluster, and no others.
+    private var membersAgree: Bool {
+        guard let cluster = world.newestCluster else { return false }
+        let running = world.machines.filter(\.isRunning).map(\.memberID)
+        return Set(running) == Set(cluster.members.keys) && !cluster.members.values.contains(where: \.isLearner)
+    }
+
     private func restlessness(_ last: [LastWrite]) -> String {
-        let applied = world.machines.map { $0.process.map { "\($0.core.appliedIndex)" } ?? "down" }
+        let applied = world.members.map { $0.process.map { "\($0.core.appliedIndex)" } ?? "down" }
         let writes = last.map { $0.isDone ? "done" : "waiting" }
-        return "applied \(applied) of \(world.observer.committed.count), last writes \(writes), "
+        let members = world.newestCluster?.sortedMembers.map { "\($0.id)\($0.isLearner ? "L" : "")" } ?? []
+        return "members \(members) on \(world.members.map { "m\($0.number) \($0.memberID)" }), applied \(applied) of \(world.observer.committed.count), last writes \(writes), "
             + "leases \(world.observer.model.leases.keys.sorted()), revision \(world.observer.model.revision)"
     }
 

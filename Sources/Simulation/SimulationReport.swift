@@ -10,6 +10,8 @@ public struct SimulationReport: Sendable {
     /// What the register clients asked.
     public var operations = 0
     public var elections = 0
+    /// Sets of keys whose history was too much for the linearizability checker.
+    public var undecidedHistories = 0
     /// Committed entries.
     public var entries = 0
     /// Whether the election after the end of all trouble took longer than two election timeouts.

@@ -49,6 +49,9 @@ final class Simulator {
         if recorder.violation == nil { now = max(now, end) }
     }
 
+    /// Forgets what was planned. Plans hold those who made them, so a world that is not ended is never freed.
+    func end() { queue = [] }
+
     // MARK: The heap
 
     private func pop() -> Event {

@@ -10,6 +10,7 @@ let usage = """
     --jobs N      as many at once (the number of processors)
     --members N   members of the cluster (3)
     --seconds N   simulated seconds of trouble (12)
+    --sabotage W  let the members do something wrong, which is to be found: see SimulationSettings.Sabotage
     --repeat      run each seed twice and compare the digests
     --seed SEED   run one seed; with --trace say all that happens
 
@@ -39,6 +40,11 @@ while let argument = arguments.popFirst() {
     case "--jobs": jobs = number()
     case "--members": settings.members = number()
     case "--seconds": settings.duration = number() * 1_000_000
+    case "--sabotage":
+        guard let name = arguments.popFirst(), let sabotage = SimulationSettings.Sabotage(rawValue: name) else {
+            fail(usage)
+        }
+        settings.sabotage = sabotage
     case "--seed": single = number()
     case "--trace": trace = true
     case "--repeat": repeats = true
@@ -101,6 +107,7 @@ struct Totals {
     private var different: [UInt64] = []
     private var operations = 0
     private var slowElections = 0
+    private var undecided = 0
     private var faults: [String: Int] = [:]
     private var happenings: [String: Int] = [:]
     /// Of all digests, whatever the order in which the runs ended.
@@ -115,6 +122,7 @@ struct Totals {
         if Set(reports.map(\.digest)).count > 1 { different.append(report.seed) }
         operations += report.operations
         if report.slowElection { slowElections += 1 }
+        undecided += report.undecidedHistories
         faults.merge(report.faults) { $0 + $1 }
         happenings.merge(report.happenings) { $0 + $1 }
         digest &+= report.digest &* (2 &* report.seed &+ 1)
@@ -124,6 +132,7 @@ struct Totals {
         print("faults: \(Self.list(faults))")
         print("happenings: \(Self.list(happenings))")
         print("elections after healing slower than two election timeouts: \(slowElections)")
+        print("histories that the linearizability checker gave up on: \(undecided)")
         print(
             "simulate: \(runs) seeds, \(faults.values.reduce(0, +)) faults, \(operations) operations, "
                 + "\(violations.count) violations, \(different.count) not repeatable, "

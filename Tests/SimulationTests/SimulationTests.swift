@@ -4,11 +4,19 @@ import Testing
 
 /// Whole clusters in one thread.
 @Suite struct SimulationTests {
-    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func nothingIsViolated(seed: UInt64) throws {
         let report = try Simulation(seed: seed).run()
         #expect(report.violation == nil, "seed \(seed): \(report.last.joined(separator: "\n"))")
         #expect(report.operations > 100)
+        #expect(report.entries > 20)
+    }
+
+    @Test func fiveMembers() throws {
+        var settings = SimulationSettings()
+        settings.members = 5
+        let report = try Simulation(seed: 1, settings: settings).run()
+        #expect(report.violation == nil, "\(report.last.joined(separator: "\n"))")
     }
 
     @Test(arguments: [3, 14, 15] as [UInt64])
@@ -17,5 +25,16 @@ import Testing
         let second = try Simulation(seed: seed).run()
         #expect(first.digest == second.digest)
         #expect(first.digest != (try Simulation(seed: seed + 1).run().digest))
+    }
+
+    /// A simulator that finds nothing would be no use: each of these mistakes is found within a few seeds.
+    @Test(arguments: SimulationSettings.Sabotage.allCases)
+    func whatMembersDoWrongIsFound(_ sabotage: SimulationSettings.Sabotage) throws {
+        var settings = SimulationSettings()
+        settings.sabotage = sabotage
+        let isFound = try (1...60 as ClosedRange<UInt64>).contains { seed in
+            try Simulation(seed: seed, settings: settings).run().violation != nil
+        }
+        #expect(isFound, "\(sabotage)")
     }
 }
