@@ -90,7 +90,8 @@ let package = Package(
         library(
             "Simulation",
             [
-                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "Linearizability", "MVCC", "Member",
+                "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "Linearizability", "MVCC",
+                "Member",
                 "Membership",
                 "Raft", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", protobuf,
             ]),

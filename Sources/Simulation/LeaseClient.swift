@@ -45,13 +45,8 @@ final class LeaseClient: SimulatedClient {
         renewals -= 1
         let (lease, ttl) = (lease, ttl)
         let sent = world.simulator.now
-        var isStale = false
-        call { [world] process, reply in
-            process.send(
-                .keepAlive(lease) { answer in
-                    isStale = world.observer.isDeposed(process)
-                    reply(answer)
-                })
+        call { process, reply in
+            process.send(.keepAlive(lease, reply: reply))
         } completion: { [self] outcome in
             guard case .success(let bytes) = outcome,
                 let response = try? Etcdserverpb_LeaseKeepAliveResponse(serializedBytes: bytes)
@@ -63,12 +58,7 @@ final class LeaseClient: SimulatedClient {
                 world.recorder.note(.leaseGone, -number, UInt64(lease))
                 return begin()
             }
-            if isStale {
-                // Of a leader that does not know yet that there is another; only the other's word counts.
-                world.recorder.note(.staleRenewal, -number, UInt64(lease))
-            } else {
-                world.leases.kept(lease, until: sent + response.ttl * 1_000_000)
-            }
+            world.leases.kept(lease, until: sent + response.ttl * 1_000_000)
             world.recorder.note(.leaseRenewed, -number, UInt64(lease))
             afterPause(around: ttl * 1_000_000 / 4) { [self] in renew() }
         }

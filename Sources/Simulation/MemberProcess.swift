@@ -74,7 +74,8 @@ final class MemberProcess {
     private var wakesAt: Int64?
     private var timers = Timers()
     private var waiters: [UInt64: Waiter] = [:]
-    private var reads: [UInt64: (request: RangeRequest, reply: (Reply) -> Void)] = [:]
+    /// What waits until it is certain that this member is up to date, or leads.
+    private var reads: [UInt64: (EtcdError?) -> Void] = [:]
     private var lastReadToken: UInt64 = 0
     private var backlog: [Proposal] = []
     private var requestIDs: RequestIDs
@@ -244,9 +245,9 @@ final class MemberProcess {
         case .unreachable(let id): core.reportUnreachable(id)
         case .proposal(let proposal): backlog.append(proposal)
         case .read(let request, let reply):
-            lastReadToken += 1
-            reads[lastReadToken] = (request, reply)
-            core.read(lastReadToken)
+            whenCurrent { [self] error in
+                reply(error.map { .failure($0) } ?? answer(request, on: core.applier.store.publisher.latest()))
+            }
         case .keepAlive(let lease, let reply): renew(lease, reply)
         case .appended(let messages):
             written += messages
@@ -262,6 +263,13 @@ final class MemberProcess {
             core.snapshotSaved(snapshot)
         case .perform(let body): body(self)
         }
+    }
+
+    /// Runs `body` when everything is applied that was committed before this call.
+    private func whenCurrent(_ body: @escaping (EtcdError?) -> Void) {
+        lastReadToken += 1
+        reads[lastReadToken] = body
+        core.read(lastReadToken)
     }
 
     private func takeBacklog() {
@@ -340,10 +348,9 @@ final class MemberProcess {
         for id in output.patientRequests { waiters[id]?.deadline = .max }
         let view = core.applier.store.publisher.latest()
         for token in output.readyReads {
-            guard let read = reads.removeValue(forKey: token) else { continue }
-            read.reply(answer(read.request, on: view))
+            reads.removeValue(forKey: token)?(nil)
         }
-        for (token, error) in output.failedReads { reads.removeValue(forKey: token)?.reply(.failure(error)) }
+        for (token, error) in output.failedReads { reads.removeValue(forKey: token)?(error) }
         if !output.commits.isEmpty { post(output.commits, view: view) }
         if output.wantsCommit { wantsCommit = true }
         commitIfDue()
@@ -419,7 +426,8 @@ final class MemberProcess {
 
     /// Has `propose` propose a change of the members; `answer` is told whether it was made.
     func change(
-        _ propose: (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64, _ answer: @escaping (Bool) -> Void
+        _ propose: (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64,
+        _ answer: @escaping (Bool) -> Void
     ) {
         do throws(MembershipChangeError) {
             changes[try propose(core, now)] = answer
@@ -477,7 +485,17 @@ final class MemberProcess {
 
     // MARK: Leases
 
-    private func renew(_ lease: Int64, _ reply: (Reply) -> Void) {
+    /// A leader that was replaced without knowing it would promise time that its successor does not give, so it
+    /// confirms first that it still leads.
+    private func renew(_ lease: Int64, _ reply: @escaping (Reply) -> Void) {
+        guard core.isLeader else { return reply(.failure(.noLeader)) }
+        if world.settings.sabotage == .renewsUnconfirmed { return renewHere(lease, reply) }
+        whenCurrent { [self] error in
+            if let error { reply(.failure(error)) } else { renewHere(lease, reply) }
+        }
+    }
+
+    private func renewHere(_ lease: Int64, _ reply: (Reply) -> Void) {
         guard core.isLeader, core.applier.lessor.isPrimary else { return reply(.failure(.noLeader)) }
         var ttl = (try? core.applier.lessor.timeToLive(id: lease, now: now, keys: false))?.grantedTTL ?? 0
         if world.settings.sabotage != .renewsNothing {

@@ -34,7 +34,10 @@ final class MembershipChanger {
     func remove() {
         watch()
         guard world.members.count > least else { return }
-        let id = random.pick(world.members).memberID
+        remove(random.pick(world.members).memberID)
+    }
+
+    private func remove(_ id: UInt64) {
         ask { process in
             process.change({ core, now throws(MembershipChangeError) in try core.removeMember(id, now: now) }) { _ in }
         }
@@ -65,6 +68,11 @@ final class MembershipChanger {
             guard let url = member.peerURLs.first,
                 let machine = world.machines.first(where: { World.url($0.number) == url })
             else { continue }
+            // The addition was asked for twice, and the machine is not there any more.
+            guard machine.retired == nil, machine.memberID == 0 else {
+                remove(member.id)
+                continue
+            }
             world.recorder.note(.memberAdded, machine.number, member.id, member.isLearner ? 1 : 0)
             world.note(member: member.id, on: machine)
             machine.start(after: random.delay(around: 200_000))

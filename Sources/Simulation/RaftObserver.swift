@@ -62,9 +62,6 @@ final class RaftObserver {
     /// The machine that led last, and its term.
     private(set) var lastLeader: (machine: Int, term: UInt64)?
 
-    /// Whether there is, or was, a leader of a later term than this process is in.
-    func isDeposed(_ process: MemberProcess) -> Bool { (lastLeader?.term ?? 0) > process.core.term }
-
     // MARK: The life of a process
 
     func started(_ process: MemberProcess) {

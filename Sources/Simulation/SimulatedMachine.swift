@@ -60,8 +60,8 @@ final class SimulatedMachine {
 
     /// Starts the member from what its disk holds.
     func start() {
-        guard process == nil, retired == nil else { return }
         startsAt = nil
+        guard process == nil, retired == nil else { return }
         runs += 1
         do {
             let process = try MemberProcess(self, world: world, random: random.fork())
@@ -71,7 +71,11 @@ final class SimulatedMachine {
             process.begin()
         } catch {
             world.recorder.note(.startFailed, number, runs, 0, 0, "\(error)")
-            if !diskIsFaulty && !powerIsLost { world.recorder.violate("m\(number) cannot start: \(error)") }
+            // A member that joins needs another that tells it of the cluster.
+            let mayJoinLater = number >= world.settings.members && !OpenedMember.exists(configuration, on: disk)
+            if !diskIsFaulty && !powerIsLost && !mayJoinLater {
+                world.recorder.violate("m\(number) cannot start: \(error)")
+            }
             if powerIsLost { cutPower() }
             start(after: 500_000)
         }

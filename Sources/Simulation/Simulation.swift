@@ -41,7 +41,9 @@ public struct Simulation {
         let election = heal()
         settle()
         if world.recorder.violation == nil { compareMembers() }
-        let check = world.recorder.violation == nil ? HistoryCheck(world.history, limit: Self.searchLimit) : HistoryCheck(History())
+        let check =
+            world.recorder.violation == nil
+            ? HistoryCheck(world.history, limit: Self.searchLimit) : HistoryCheck(History())
         if let found = check.violations.first { world.recorder.violate("the history is not linearizable: \(found)") }
         var report = SimulationReport(seed: seed, recorder: world.recorder)
         report.operations = world.recorder.count(.invoked)
@@ -108,7 +110,8 @@ public struct Simulation {
         let applied = world.members.map { $0.process.map { "\($0.core.appliedIndex)" } ?? "down" }
         let writes = last.map { $0.isDone ? "done" : "waiting" }
         let members = world.newestCluster?.sortedMembers.map { "\($0.id)\($0.isLearner ? "L" : "")" } ?? []
-        return "members \(members) on \(world.members.map { "m\($0.number) \($0.memberID)" }), applied \(applied) of \(world.observer.committed.count), last writes \(writes), "
+        return
+            "members \(members) on \(world.members.map { "m\($0.number) \($0.memberID)" }), applied \(applied) of \(world.observer.committed.count), last writes \(writes), "
             + "leases \(world.observer.model.leases.keys.sorted()), revision \(world.observer.model.revision)"
     }
 

@@ -28,6 +28,8 @@ public struct SimulationSettings: Sendable {
         case losesWatchEvents
         /// Says that a lease is renewed and does not renew it.
         case renewsNothing
+        /// Renews leases without making certain that it still leads.
+        case renewsUnconfirmed
         /// Does not synchronise the database that comes with a leader's snapshot.
         case trustsSnapshotFile
     }

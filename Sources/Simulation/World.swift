@@ -31,7 +31,8 @@ final class World {
         simulator = Simulator(seed: seed, recorder: recorder)
         random = simulator.makeRandom()
         network = SimulatedNetwork(
-            simulator: simulator, capacity: settings.members + settings.spares, latency: random.pick([150, 400, 1_000, 4_000]))
+            simulator: simulator, capacity: settings.members + settings.spares,
+            latency: random.pick([150, 400, 1_000, 4_000]))
         observer = RaftObserver(recorder: recorder)
         leases = LeaseObserver(simulator: simulator)
         network.deliver = { [unowned self] to, message in deliver(message, to: to) }
@@ -56,6 +57,7 @@ final class World {
             let url = Self.url(number)
             let arguments = [
                 "--name", name, "--data-dir", "data", "--initial-cluster", isSpare ? "\(name)=\(url)" : cluster,
+                "--initial-cluster-state", isSpare ? "existing" : "new",
                 "--initial-advertise-peer-urls", url, "--snapshot-count", "\(snapshotCount)",
                 "--snapshot-catchup-entries", "\(catchUpEntries)",
             ]
