@@ -66,6 +66,7 @@ extension MemberProcess {
             }
             guard isWritten else { return }
             if world.settings.sabotage == .acknowledgesBeforeSynchronizing && !appended.isEmpty {
+                for message in appended { world.observer.appended(message, on: machine.number) }
                 send(.appended(appended))
                 appended = []
             }

@@ -61,7 +61,13 @@ func show(_ report: SimulationReport, _ settings: SimulationSettings, withLast: 
     print("replay: simulate --seed \(report.seed) --members \(settings.members) --seconds \(seconds) --trace")
 }
 
+/// The seeds that run at the moment, for the case that one of them ends the process: a broken precondition is a find too.
+let runningSeeds = RunningSeeds()
+runningSeeds.tellOnTrap()
+
 @Sendable func run(_ seed: UInt64, _ settings: SimulationSettings, trace: Bool = false) -> SimulationReport {
+    runningSeeds.note(seed)
+    defer { runningSeeds.forget(seed) }
     do {
         return try Simulation(seed: seed, settings: settings, trace: trace ? { print($0) } : nil).run()
     } catch {
