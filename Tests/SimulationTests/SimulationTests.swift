@@ -28,9 +28,10 @@ import Testing
     }
 
     /// A simulator that finds nothing would be no use: each of these mistakes is found within a few seeds.
-    @Test(arguments: [
-        .acknowledgesBeforeSynchronizing, .forgetsHardState, .readsLocally, .losesWatchEvents, .renewsNothing,
-    ] as [SimulationSettings.Sabotage])
+    @Test(
+        arguments: [
+            .acknowledgesBeforeSynchronizing, .forgetsHardState, .readsLocally, .losesWatchEvents, .renewsNothing,
+        ] as [SimulationSettings.Sabotage])
     func whatMembersDoWrongIsFound(_ sabotage: SimulationSettings.Sabotage) throws {
         var settings = SimulationSettings()
         settings.sabotage = sabotage
