@@ -178,7 +178,8 @@ public final class MemberCore {
         held += requests.map { Held(id: $0.id, data: $0.data, deadline: deadline) }
     }
 
-    private func tryPropose(_ data: [[UInt8]]) -> Bool {
+    /// Proposes requests now or not at all.
+    func tryPropose(_ data: [[UInt8]]) -> Bool {
         guard leader != 0 else { return false }
         do {
             try raft.propose(data)
@@ -363,17 +364,25 @@ public final class MemberCore {
         for state in ready.readStates {
             reads.confirm(state.context.reduce(0) { $0 << 8 | UInt64($1) }, index: state.index)
         }
+        var votes: [Message] = []
         for message in ready.messages {
             switch message.to {
             case LocalThread.append:
                 watchdog.ordered(1)
-                output.appends.append(message)
+                var order = message
+                // A member that is elected by others before its own term is on the disk forgets, after a crash, that it
+                // led, and can be elected in the same term again, with other entries in the places of those it had sent.
+                order.responses += votes
+                votes = []
+                output.appends.append(order)
             case LocalThread.apply:
                 for entry in message.entries { apply(entry, now: now) }
                 route(message.responses)
-            default: send(message)
+            default:
+                if message.type == .vote { votes.append(message) } else { send(message) }
             }
         }
+        for message in votes { send(message) }
     }
 
     /// What was asked of a leader that is lost gets no answer from another.

@@ -7,16 +7,19 @@ import WireFormat
 /// What a member does without being asked: it ends leases and compacts.
 extension MemberCore {
     /// Proposes the revocation of the leases that have run out, at most `limit` of them, and returns how many.
+    ///
+    /// What is not taken now is not kept until there is a leader again: that one would end leases to which it has given
+    /// time. The lessor names them again later.
     @discardableResult
     public func revokeExpiredLeases(limit: Int, now: Int64) -> Int {
         guard isLeader else { return 0 }
-        var requests: [(id: UInt64, data: [UInt8])] = []
+        var requests: [[UInt8]] = []
         for lease in applier.lessor.expired(now: now, limit: limit) {
             var writer = WireWriter()
             writer.int64(1, lease)
-            requests.append(entry(.leaseRevoke, writer.bytes))
+            requests.append(entry(.leaseRevoke, writer.bytes).data)
         }
-        propose(requests, now: now)
+        guard !requests.isEmpty, tryPropose(requests) else { return 0 }
         return requests.count
     }
 
