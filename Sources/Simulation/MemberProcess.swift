@@ -56,7 +56,7 @@ final class MemberProcess {
 
     /// As in the server, in milliseconds.
     private static let leaseInterval: Int64 = 500
-    private static let removalDelay: Int64 = 1_000
+    static let removalDelay: Int64 = 1_000
     private static let versionInterval: Int64 = 4_000
     /// Far more often than the server, so that a short run removes files.
     private static let purgeInterval: Int64 = 3_000
@@ -72,7 +72,7 @@ final class MemberProcess {
     private(set) var pausedUntil: Int64 = 0
     private var mailbox: [Event] = []
     private var wakesAt: Int64?
-    private var timers = Timers()
+    var timers = Timers()
     private var waiters: [UInt64: Waiter] = [:]
     /// What waits until it is certain that this member is up to date, or leads.
     private var reads: [UInt64: (EtcdError?) -> Void] = [:]
@@ -82,16 +82,16 @@ final class MemberProcess {
     private var isReady = false
     private var leaderHeardAt: Int64 = 0
     /// When this process, whose member was removed, ends; in milliseconds.
-    private var stopsAt: Int64?
-    private var afterCommit: [(MemberProcess) -> Void] = []
-    private var afterRunningCommit: [(MemberProcess) -> Void] = []
-    private var changes: [UInt64: (Bool) -> Void] = [:]
-    private var isCommitting = false
-    private var wantsCommit = false
-    private var isSnapshotting = false
+    var stopsAt: Int64?
+    var afterCommit: [(MemberProcess) -> Void] = []
+    var afterRunningCommit: [(MemberProcess) -> Void] = []
+    var changes: [UInt64: (Bool) -> Void] = [:]
+    var isCommitting = false
+    var wantsCommit = false
+    var isSnapshotting = false
     /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
-    private var written: [Message] = []
-    private var isRestoring = false
+    var written: [Message] = []
+    var isRestoring = false
     /// Why the process ends once it leads no more; set when its disk has failed.
     private var diskFailure: String?
     var logWork = LogWork()
@@ -147,7 +147,7 @@ final class MemberProcess {
         }
     }
 
-    private func wake(at time: Int64) {
+    func wake(at time: Int64) {
         if let wakesAt, wakesAt <= time { return }
         wakesAt = time
         later(time - world.simulator.now) { [self] in
@@ -266,7 +266,7 @@ final class MemberProcess {
     }
 
     /// Runs `body` when everything is applied that was committed before this call.
-    private func whenCurrent(_ body: @escaping (EtcdError?) -> Void) {
+    func whenCurrent(_ body: @escaping (EtcdError?) -> Void) {
         lastReadToken += 1
         reads[lastReadToken] = body
         core.read(lastReadToken)
@@ -361,151 +361,6 @@ final class MemberProcess {
         guard !isReady, let own = core.applier.cluster.members[opened.memberID] else { return }
         guard core.leader != 0, core.applier.cluster.version != nil, core.hasAppliedInTerm else { return }
         isReady = own.name == attributes.name && own.clientURLs == attributes.clientURLs
-    }
-
-    // MARK: The backend's commits
-
-    private func commitIfDue() {
-        let backend = core.applier.backend
-        guard !isCommitting, !isRestoring else { return }
-        let due =
-            backend.pendingOperations >= machine.configuration.backendBatchLimit
-            || (now >= timers.commit && backend.pendingOperations > 0)
-        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: machine.configuration.snapshotCount)
-        guard due || wantsCommit || snapshotDue else { return }
-        timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
-        wantsCommit = false
-        afterRunningCommit = afterCommit
-        afterCommit = []
-        core.backendCommitBegins()
-        guard let job = backend.freezeCommit() else {
-            core.backendCommitted()
-            runAfterCommit()
-            return
-        }
-        isCommitting = true
-        var snapshot: Snapshot?
-        if snapshotDue {
-            isSnapshotting = true
-            snapshot = core.makeSnapshot()
-        }
-        order(.commit(job, snapshot))
-    }
-
-    private func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
-        isCommitting = false
-        core.applier.backend.finishCommit(job)
-        core.applier.store.publish()
-        core.backendCommitted()
-        runAfterCommit()
-        if let snapshot { order(.saveSnapshot(snapshot)) }
-        takeWritten()
-    }
-
-    private func runAfterCommit() {
-        let bodies = afterRunningCommit
-        afterRunningCommit = []
-        for body in bodies { body(self) }
-    }
-
-    /// Rewrites the database file, as `Maintenance.Defragment` does.
-    func defragment() {
-        wantsCommit = true
-        afterCommit.append { process in
-            guard !process.isRestoring else { return }
-            _ = process.attempt("defragmentation") {
-                try process.core.applier.backend.defragment()
-                process.core.applier.store.publish()
-                process.world.recorder.note(.defragmented, process.machine.number)
-            }
-        }
-        wake(at: world.simulator.now)
-    }
-
-    // MARK: Changes of the members
-
-    /// Has `propose` propose a change of the members; `answer` is told whether it was made.
-    func change(
-        _ propose: (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64,
-        _ answer: @escaping (Bool) -> Void
-    ) {
-        do throws(MembershipChangeError) {
-            changes[try propose(core, now)] = answer
-        } catch {
-            answer(false)
-        }
-    }
-
-    private func finishMembership(_ output: MemberCore.Output) {
-        for result in output.changes {
-            guard let answer = changes.removeValue(forKey: result.id) else { continue }
-            if case .success = result.members { answer(true) } else { answer(false) }
-        }
-        if output.removedSelf && stopsAt == nil { stopsAt = now + Self.removalDelay }
-    }
-
-    // MARK: Snapshots of a leader
-
-    private func sendSnapshot(_ message: Message) {
-        do {
-            world.send(message, with: try core.applier.backend.snapshot(), from: self)
-        } catch {
-            world.recorder.violate("m\(machine.number) cannot read its database for a snapshot: \(error)")
-        }
-    }
-
-    /// Tells the core what is written; a snapshot is opened by the backend's thread first.
-    private func takeWritten() {
-        while let message = written.first, !isRestoring, isAlive {
-            if let snapshot = message.snapshot, !snapshot.isEmpty {
-                guard !isCommitting else { return }
-                isRestoring = true
-                order(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
-            } else {
-                tellWritten(written.removeFirst())
-            }
-        }
-    }
-
-    private func tellWritten(_ message: Message, restored: RestoredState? = nil) {
-        do throws(SnapshotInstallationError) {
-            try core.appended(message, restored: restored)
-        } catch {
-            world.recorder.violate("m\(machine.number) cannot install a snapshot: \(error)")
-        }
-    }
-
-    /// The state machine is another one than before.
-    private func followRestoration() {
-        world.recorder.note(.snapshotInstalled, machine.number, core.appliedIndex)
-        watch.hasMissed = true
-        sendToWatch(nil)
-        order(.removeSentDatabases(below: core.snapshotIndex))
-    }
-
-    // MARK: Leases
-
-    /// A leader that was replaced without knowing it would promise time that its successor does not give, so it
-    /// confirms first that it still leads.
-    private func renew(_ lease: Int64, _ reply: @escaping (Reply) -> Void) {
-        guard core.isLeader else { return reply(.failure(.noLeader)) }
-        if world.settings.sabotage == .renewsUnconfirmed { return renewHere(lease, reply) }
-        whenCurrent { [self] error in
-            if let error { reply(.failure(error)) } else { renewHere(lease, reply) }
-        }
-    }
-
-    private func renewHere(_ lease: Int64, _ reply: (Reply) -> Void) {
-        guard core.isLeader, core.applier.lessor.isPrimary else { return reply(.failure(.noLeader)) }
-        var ttl = (try? core.applier.lessor.timeToLive(id: lease, now: now, keys: false))?.grantedTTL ?? 0
-        if world.settings.sabotage != .renewsNothing {
-            ttl = (try? core.applier.lessor.renew(id: lease, now: now))?.ttl ?? 0
-        }
-        var response = Etcdserverpb_LeaseKeepAliveResponse()
-        response.id = lease
-        response.ttl = ttl
-        guard let bytes: [UInt8] = try? response.serializedBytes() else { return }
-        reply(.success(bytes))
     }
 
     // MARK: What the end of a run looks at

@@ -50,6 +50,7 @@ public struct Simulation {
         report.undecidedHistories = check.undecided.count
         report.elections = world.recorder.count(.becameLeader)
         report.entries = world.observer.committed.count
+        report.electionMilliseconds = election / 1_000
         report.slowElection = election > 2 * SimulationSettings.electionTimeout
         for kind in Faults.Kind.allCases { report.faults["\(kind)"] = faults.counts[kind.rawValue] }
         for machine in world.machines { machine.discard() }

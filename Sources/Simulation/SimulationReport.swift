@@ -14,7 +14,9 @@ public struct SimulationReport: Sendable {
     public var undecidedHistories = 0
     /// Committed entries.
     public var entries = 0
-    /// Whether the election after the end of all trouble took longer than two election timeouts.
+    /// How long it took after the end of all trouble until there was a leader, in milliseconds.
+    public var electionMilliseconds: Int64 = 0
+    /// Whether that was longer than two election timeouts.
     public var slowElection = false
     /// How often each kind of trouble happened.
     public var faults: [String: Int] = [:]

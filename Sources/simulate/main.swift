@@ -114,6 +114,7 @@ struct Totals {
     private var operations = 0
     private var slowElections = 0
     private var undecided = 0
+    private var slowestElection: Int64 = 0
     private var faults: [String: Int] = [:]
     private var happenings: [String: Int] = [:]
     /// Of all digests, whatever the order in which the runs ended.
@@ -128,6 +129,7 @@ struct Totals {
         if Set(reports.map(\.digest)).count > 1 { different.append(report.seed) }
         operations += report.operations
         if report.slowElection { slowElections += 1 }
+        slowestElection = max(slowestElection, report.electionMilliseconds)
         undecided += report.undecidedHistories
         faults.merge(report.faults) { $0 + $1 }
         happenings.merge(report.happenings) { $0 + $1 }
@@ -137,7 +139,9 @@ struct Totals {
     func show(seconds: Double) {
         print("faults: \(Self.list(faults))")
         print("happenings: \(Self.list(happenings))")
-        print("elections after healing slower than two election timeouts: \(slowElections)")
+        print(
+            "elections after healing slower than two election timeouts: \(slowElections), "
+                + "the slowest \(slowestElection) ms")
         print("histories that the linearizability checker gave up on: \(undecided)")
         print(
             "simulate: \(runs) seeds, \(faults.values.reduce(0, +)) faults, \(operations) operations, "

@@ -1,0 +1,154 @@
+import Backend
+import EtcdAPI
+import Lease
+import Member
+import Membership
+import RaftMessages
+
+/// What the member's thread does besides its turns: commits of the backend, snapshots, leases, and changes of the members.
+extension MemberProcess {
+    // MARK: The backend's commits
+
+    func commitIfDue() {
+        let backend = core.applier.backend
+        guard !isCommitting, !isRestoring else { return }
+        let due =
+            backend.pendingOperations >= machine.configuration.backendBatchLimit
+            || (now >= timers.commit && backend.pendingOperations > 0)
+        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: machine.configuration.snapshotCount)
+        guard due || wantsCommit || snapshotDue else { return }
+        timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
+        wantsCommit = false
+        afterRunningCommit = afterCommit
+        afterCommit = []
+        core.backendCommitBegins()
+        guard let job = backend.freezeCommit() else {
+            core.backendCommitted()
+            runAfterCommit()
+            return
+        }
+        isCommitting = true
+        var snapshot: Snapshot?
+        if snapshotDue {
+            isSnapshotting = true
+            snapshot = core.makeSnapshot()
+        }
+        order(.commit(job, snapshot))
+    }
+
+    func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
+        isCommitting = false
+        core.applier.backend.finishCommit(job)
+        core.applier.store.publish()
+        core.backendCommitted()
+        runAfterCommit()
+        if let snapshot { order(.saveSnapshot(snapshot)) }
+        takeWritten()
+    }
+
+    func runAfterCommit() {
+        let bodies = afterRunningCommit
+        afterRunningCommit = []
+        for body in bodies { body(self) }
+    }
+
+    /// Rewrites the database file, as `Maintenance.Defragment` does.
+    func defragment() {
+        wantsCommit = true
+        afterCommit.append { process in
+            guard !process.isRestoring else { return }
+            _ = process.attempt("defragmentation") {
+                try process.core.applier.backend.defragment()
+                process.core.applier.store.publish()
+                process.world.recorder.note(.defragmented, process.machine.number)
+            }
+        }
+        wake(at: world.simulator.now)
+    }
+
+    // MARK: Changes of the members
+
+    /// Has `propose` propose a change of the members; `answer` is told whether it was made.
+    func change(
+        _ propose: (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64,
+        _ answer: @escaping (Bool) -> Void
+    ) {
+        do throws(MembershipChangeError) {
+            changes[try propose(core, now)] = answer
+        } catch {
+            answer(false)
+        }
+    }
+
+    func finishMembership(_ output: MemberCore.Output) {
+        for result in output.changes {
+            guard let answer = changes.removeValue(forKey: result.id) else { continue }
+            if case .success = result.members { answer(true) } else { answer(false) }
+        }
+        if output.removedSelf && stopsAt == nil { stopsAt = now + Self.removalDelay }
+    }
+
+    // MARK: Snapshots of a leader
+
+    func sendSnapshot(_ message: Message) {
+        do {
+            world.send(message, with: try core.applier.backend.snapshot(), from: self)
+        } catch {
+            world.recorder.violate("m\(machine.number) cannot read its database for a snapshot: \(error)")
+        }
+    }
+
+    /// Tells the core what is written; a snapshot is opened by the backend's thread first.
+    func takeWritten() {
+        while let message = written.first, !isRestoring, isAlive {
+            if let snapshot = message.snapshot, !snapshot.isEmpty {
+                guard !isCommitting else { return }
+                isRestoring = true
+                order(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
+            } else {
+                tellWritten(written.removeFirst())
+            }
+        }
+    }
+
+    func tellWritten(_ message: Message, restored: RestoredState? = nil) {
+        do throws(SnapshotInstallationError) {
+            try core.appended(message, restored: restored)
+        } catch {
+            world.recorder.violate("m\(machine.number) cannot install a snapshot: \(error)")
+        }
+    }
+
+    /// The state machine is another one than before.
+    func followRestoration() {
+        world.recorder.note(.snapshotInstalled, machine.number, core.appliedIndex)
+        watch.hasMissed = true
+        sendToWatch(nil)
+        order(.removeSentDatabases(below: core.snapshotIndex))
+    }
+
+    // MARK: Leases
+
+    /// A leader that was replaced without knowing it would promise time that its successor does not give, so it
+    /// confirms first that it still leads.
+    func renew(_ lease: Int64, _ reply: @escaping (Reply) -> Void) {
+        guard core.isLeader else { return reply(.failure(.noLeader)) }
+        if world.settings.sabotage == .renewsUnconfirmed { return renewHere(lease, reply) }
+        whenCurrent { [self] error in
+            if let error { reply(.failure(error)) } else { renewHere(lease, reply) }
+        }
+    }
+
+    private func renewHere(_ lease: Int64, _ reply: (Reply) -> Void) {
+        guard core.isLeader, core.applier.lessor.isPrimary else { return reply(.failure(.noLeader)) }
+        var ttl = (try? core.applier.lessor.timeToLive(id: lease, now: now, keys: false))?.grantedTTL ?? 0
+        if world.settings.sabotage != .renewsNothing {
+            ttl = (try? core.applier.lessor.renew(id: lease, now: now))?.ttl ?? 0
+        }
+        var response = Etcdserverpb_LeaseKeepAliveResponse()
+        response.id = lease
+        response.ttl = ttl
+        guard let bytes: [UInt8] = try? response.serializedBytes() else { return }
+        reply(.success(bytes))
+    }
+}
