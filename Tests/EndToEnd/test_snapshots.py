@@ -34,7 +34,7 @@ def stand_still(cluster: Cluster, member: ClusterMember, action) -> None:
         os.kill(member.process.pid, signal.SIGCONT)
     cluster.wait_applied(cluster.revision())
     received = [index for index in snapshots(member) if index not in before]
-    assert received and received[0] > (before or [0])[-1] + 200, f"{before}, then {received}: no leader's snapshot"
+    assert received and received[-1] > (before or [0])[-1] + 200, f"{before}, then {received}: no leader's snapshot"
 
 
 def three(cluster_with, leading: str, behind: str) -> tuple[Cluster, ClusterMember, ClusterMember]:
