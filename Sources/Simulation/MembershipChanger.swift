@@ -6,14 +6,15 @@ import Membership
 final class MembershipChanger {
     private unowned let world: World
     private var random: SimulationRandom
-    /// The cluster keeps at least this many members.
-    private let least: Int
     private var isWatching = false
+    /// No member is removed before this time.
+    private var removesFrom: Int64 = 0
+    /// Between two removals, in microseconds, so that one is over before the next.
+    private static let removalInterval: Int64 = 4_000_000
 
     init(world: World) {
         self.world = world
         random = world.simulator.makeRandom()
-        least = world.settings.members - 1
     }
 
     /// Adds a member on a spare machine, as a voter or as a learner.
@@ -30,10 +31,13 @@ final class MembershipChanger {
         }
     }
 
-    /// Removes some member.
+    /// Removes some member, when there are more than in the beginning: of two members one that is removed may end before
+    /// the other knows that it is alone, which then waits for it for ever. Raft has no remedy, and etcd none either.
     func remove() {
         watch()
-        guard world.members.count > least else { return }
+        let voters = world.newestCluster?.members.values.count { !$0.isLearner } ?? 0
+        guard voters > world.settings.members, world.simulator.now >= removesFrom else { return }
+        removesFrom = world.simulator.now + Self.removalInterval
         remove(random.pick(world.members).memberID)
     }
 
@@ -77,9 +81,10 @@ final class MembershipChanger {
             world.note(member: member.id, on: machine)
             machine.start(after: random.delay(around: 200_000))
         }
-        for machine in world.machines where machine.retired == nil && machine.process == nil {
-            // A member that is down when it is removed is not started again.
-            if cluster.removed.contains(machine.memberID) { machine.retire() }
+        for machine in world.machines where machine.retired == nil && cluster.removed.contains(machine.memberID) {
+            // A member that is down when it is removed is not started again; one that runs is refused by the others' ports
+            // when it connects, also when it has nothing to say.
+            if machine.process == nil || random.one(in: 10) { machine.retire() }
         }
         promote(cluster)
     }
