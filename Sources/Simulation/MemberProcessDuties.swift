@@ -133,7 +133,6 @@ extension MemberProcess {
     /// confirms first that it still leads.
     func renew(_ lease: Int64, _ reply: @escaping (Reply) -> Void) {
         guard core.isLeader else { return reply(.failure(.noLeader)) }
-        if world.settings.sabotage == .renewsUnconfirmed { return renewHere(lease, reply) }
         whenCurrent { [self] error in
             if let error { reply(.failure(error)) } else { renewHere(lease, reply) }
         }
