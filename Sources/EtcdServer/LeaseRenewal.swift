@@ -67,7 +67,7 @@ extension MemberThread {
         }
     }
 
-    /// Renews `leases`, which this member is known to lead for now, and tells what came of them by their places in the
+    /// Renews `leases` after this member has been confirmed as leader, and tells what came of them by their places in the
     /// list: at once, or when the log has forgotten what it had recorded of a lease.
     private func renewHere(_ leases: [Int64], _ done: @escaping ([(Int, RenewalOutcome)]) -> Void) {
         let now = Clock.milliseconds

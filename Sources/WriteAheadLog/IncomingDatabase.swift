@@ -8,7 +8,7 @@ public final class IncomingDatabase: @unchecked Sendable {
     /// The name of a file that is not whole ends so.
     static let suffix = ".snap.db.tmp"
 
-    /// Where the bytes are for now.
+    /// Where the bytes are until all have come and are checked.
     public let temporaryPath: String
     /// The bytes so far.
     public private(set) var size = 0
