@@ -171,18 +171,15 @@ public final class EtcdMember: @unchecked Sendable {
         corruption = CorruptionMonitor(
             configuration.corruptionChecks, hashes: hashes, member: member, peers: peers, status: status,
             requestTimeout: opened.core.settings.requestTimeout, logger: logger)
-        var methods = HealthService().methods
-        let services = Services(
-            gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
-            hashers: hashers,
-            watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
-            configuration: configuration)
-        methods.merge(services.methods) { first, _ in first }
         let leaders = LeaderRequirement(
             status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
-        methods = methods.mapValues { leaders.guarding($0) }
-        let learners = LearnerRestriction(status: status)
-        for (path, method) in methods { methods[path] = learners.guarding(method, at: path) }
+        let services = Services(
+            Services.Needs(
+                gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
+                hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
+                configuration: configuration, logger: logger))
+        let guards = CallGuards(leaders: leaders, learners: LearnerRestriction(status: status))
+        let methods = guards.guarding(services.methods)
         var server = Server.Configuration()
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         clients = Server(
@@ -263,63 +260,5 @@ public final class EtcdMember: @unchecked Sendable {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-}
-
-/// The gRPC services of a member.
-private struct Services {
-    let methods: [String: Method]
-
-    init(
-        gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, hashers: NIOThreadPool, watch: WatchThread, leases forwarder: LeaseForwarder,
-        promotion: Promotion, configuration: MemberConfiguration
-    ) {
-        let requestLimit = configuration.maxRequestBytes
-        let keyValues = KeyValueService(
-            gateways: gateways, status: status, publisher: publisher, readers: readers,
-            limits: .init(requestBytes: requestLimit, txnOperations: configuration.maxTxnOperations))
-        let leases = LeaseService(
-            gateways: gateways, member: member, status: status, forwarder: forwarder, requestLimit: requestLimit)
-        let maintenance = MaintenanceService(
-            gateways: gateways, member: member, status: status, hashers: hashers,
-            quota: configuration.quotaBackendBytes, requestLimit: requestLimit)
-        let tables = [
-            keyValues.methods, leases.methods, maintenance.methods,
-            WatchService(watch: watch, publisher: publisher).methods,
-            ClusterService(gateways: gateways, member: member, promotion: promotion).methods,
-            DowngradeService(gateways: gateways, member: member, status: status).methods,
-        ]
-        methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
-    }
-}
-
-/// Wakes the one who waits for the member to be ready.
-private final class ReadySignal: Sendable {
-    private enum State {
-        case waiting(CheckedContinuation<Void, Never>?)
-        case ready
-    }
-
-    private let state = Mutex(State.waiting(nil))
-
-    func signal() {
-        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
-            defer { state = .ready }
-            if case .waiting(let waiter) = state { return waiter }
-            return nil
-        }
-        waiter?.resume()
-    }
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isReady = state.withLock { state in
-                if case .ready = state { return true }
-                state = .waiting(continuation)
-                return false
-            }
-            if isReady { continuation.resume() }
-        }
     }
 }

@@ -1,0 +1,52 @@
+import Configuration
+import EtcdAPI
+import GRPC
+import Logging
+import MVCC
+import NIOPosix
+import Watch
+
+/// The gRPC services of a member: what they are made of, and the table of their methods before any guard.
+struct Services {
+    /// The parts of the member that services reach for.
+    struct Needs {
+        var gateways: Gateways
+        var member: MemberThread
+        var status: MemberStatus
+        var publisher: StorePublisher
+        var readers: NIOThreadPool
+        var hashers: NIOThreadPool
+        var watch: WatchThread
+        var leases: LeaseForwarder
+        var promotion: Promotion
+        var configuration: MemberConfiguration
+        var logger: Logger
+    }
+
+    let health = HealthService()
+    /// By path; the first table that names a path has it.
+    let methods: [String: Method]
+
+    init(_ needs: Needs) {
+        let requestLimit = needs.configuration.maxRequestBytes
+        let keyValues = KeyValueService(
+            gateways: needs.gateways, status: needs.status, publisher: needs.publisher, readers: needs.readers,
+            limits: .init(requestBytes: requestLimit, txnOperations: needs.configuration.maxTxnOperations))
+        let leases = LeaseService(
+            gateways: needs.gateways, member: needs.member, status: needs.status, forwarder: needs.leases,
+            requestLimit: requestLimit)
+        let maintenance = MaintenanceService(
+            gateways: needs.gateways, member: needs.member, status: needs.status, hashers: needs.hashers,
+            quota: needs.configuration.quotaBackendBytes, requestLimit: requestLimit)
+        let tables = [
+            health.methods,
+            keyValues.methods,
+            leases.methods,
+            maintenance.methods,
+            WatchService(watch: needs.watch, publisher: needs.publisher).methods,
+            ClusterService(gateways: needs.gateways, member: needs.member, promotion: needs.promotion).methods,
+            DowngradeService(gateways: needs.gateways, member: needs.member, status: needs.status).methods,
+        ]
+        methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
+    }
+}
