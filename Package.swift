@@ -57,6 +57,7 @@ let package = Package(
         library("WireFormat"),
         library("Disk"),
         library("Linearizability"),
+        library("Metrics"),
         library("RaftMessages", ["WireFormat"]),
         library("Raft", ["RaftMessages"]),
         library("RaftTranscript", ["Raft", "RaftMessages"]),
@@ -89,7 +90,8 @@ let package = Package(
             "EtcdServer",
             [
                 "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
-                "Membership", "PeerTransport", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog", crypto, log,
+                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog",
+                crypto, log,
                 protobuf,
             ] + nio),
         library(
@@ -110,6 +112,7 @@ let package = Package(
         tests("WireFormatTests", ["WireFormat"]),
         tests("DiskTests", ["Disk"]),
         tests("LinearizabilityTests", ["Linearizability"]),
+        tests("MetricsTests", ["Metrics"]),
         tests("RaftMessagesTests", ["RaftMessages", "WireFormat"]),
         tests("MembershipTests", ["Membership", "RaftMessages"]),
         tests("ConfigurationTests", ["Configuration"]),

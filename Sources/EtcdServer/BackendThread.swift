@@ -3,6 +3,7 @@ import Disk
 import Logging
 import MVCC
 import Member
+import Metrics
 import RaftMessages
 import WriteAheadLog
 
@@ -27,7 +28,7 @@ final class BackendThread: Sendable {
     private let disk: any Disk
     private let walDirectory: String
     private let logger: Logger
-    private let metrics: Metrics
+    private let metrics: MemberMetrics
     private let kept: Kept
     private let committed: @Sendable (CommitJob, Snapshot?) -> Void
     private let restored: @Sendable (RestoredState) -> Void
@@ -41,7 +42,7 @@ final class BackendThread: Sendable {
 
     init(
         disk: any Disk, walDirectory: String, snapshots: SnapshotDirectory, kept: Kept, logger: Logger,
-        metrics: Metrics, committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void,
+        metrics: MemberMetrics, committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void,
         restored: @escaping @Sendable (RestoredState) -> Void, failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.disk = disk
@@ -73,7 +74,7 @@ final class BackendThread: Sendable {
                     case .commit(let job, let snapshot):
                         let start = Clock.nanoseconds
                         try job.run()
-                        metrics.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
+                        metrics.disk.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
                         if let snapshot { try snapshots.save(snapshot) }
                         committed(job, snapshot)
                     case .restore(let snapshot, let files, let publisher):

@@ -7,6 +7,7 @@ import Logging
 import MVCC
 import Member
 import Membership
+import Metrics
 import NIOCore
 import NIOPosix
 import PeerTransport
@@ -125,12 +126,13 @@ public final class EtcdMember: @unchecked Sendable {
         readers.start()
         hashers = NIOThreadPool(numberOfThreads: 1)
         hashers.start()
-        let metrics = Metrics()
+        let metrics = MemberMetrics()
         let status = MemberStatus(
             memberID: opened.memberID, clusterID: opened.clusterID,
             requestIDs: RequestIDs(
                 memberID: opened.memberID, startedAt: Clock.unixMilliseconds, series: .clients))
         let publisher = opened.core.applier.store.publisher
+        metrics.show(status, publisher, quota: configuration.quotaBackendBytes)
         let member = MemberThread(ready: ready, removed: removed)
         self.member = member
         let failure = DiskFailure(
@@ -150,8 +152,7 @@ public final class EtcdMember: @unchecked Sendable {
         watch = WatchThread(publisher: publisher, status: status, metrics: metrics)
         let gateways = Gateways(Array(group.makeIterator()), member: member)
         let http = HTTPService(
-            gateways: gateways, member: member, status: status, metrics: metrics, publisher: publisher,
-            quota: configuration.quotaBackendBytes)
+            gateways: gateways, member: member, status: status, metrics: metrics)
         let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
         let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)
         peers = PeerTransport(
@@ -183,7 +184,7 @@ public final class EtcdMember: @unchecked Sendable {
         var server = Server.Configuration()
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         clients = Server(
-            group: group, configuration: server, methods: methods, observer: Self.observer(metrics, logger),
+            group: group, configuration: server, methods: methods, observer: CallObservation.observer(metrics, logger),
             readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
@@ -203,20 +204,6 @@ public final class EtcdMember: @unchecked Sendable {
 
     /// What the member's thread is started with; nil once it has it.
     private var parts: MemberThread.Parts?
-
-    private static func observer(_ metrics: Metrics, _ logger: Logger) -> ServerObserver {
-        var observer = ServerObserver()
-        observer.connectionRejected = { peer, reason in
-            logger.warning(
-                "rejected connection on client endpoint",
-                metadata: ["remote-addr": .string(peer), "error": .string(reason)])
-        }
-        observer.callFinished = { call in
-            metrics.count(
-                path: call.path, code: call.code, received: call.traffic.bytesReceived, sent: call.traffic.bytesSent)
-        }
-        return observer
-    }
 
     private func run(_ opened: OpenedMember) {
         guard let parts else { preconditionFailure("a member is started once") }

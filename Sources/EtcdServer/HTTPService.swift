@@ -1,6 +1,6 @@
 import EtcdAPI
 import GRPC
-import MVCC
+import Metrics
 import NIOCore
 
 /// What the member answers over plain HTTP: its version, its health and its metrics.
@@ -8,20 +8,13 @@ final class HTTPService: Sendable {
     private let gateways: Gateways
     private let member: MemberThread
     private let status: MemberStatus
-    private let metrics: Metrics
-    private let publisher: StorePublisher
-    private let quota: Int64
+    private let metrics: MemberMetrics
 
-    init(
-        gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: Metrics, publisher: StorePublisher,
-        quota: Int64
-    ) {
+    init(gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics) {
         self.gateways = gateways
         self.member = member
         self.status = status
         self.metrics = metrics
-        self.publisher = publisher
-        self.quota = quota
     }
 
     /// Answers on a client port.
@@ -78,13 +71,9 @@ final class HTTPService: Sendable {
 
     private func metrics(_ call: HTTPCall) {
         if refuseAllBut(["GET", "HEAD"], call) { return }
-        let view = publisher.latest()
-        let text = metrics.text(
-            status: status, currentRevision: view.currentRevision, compactedRevision: view.compactedRevision,
-            quota: quota)
         call.respond(
             HTTPResponse(
-                status: 200, headers: [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
-                body: Array(text.utf8)))
+                status: 200, headers: [("content-type", Registry.contentType)],
+                body: Array(metrics.registry.text().utf8)))
     }
 }

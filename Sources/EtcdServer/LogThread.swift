@@ -1,5 +1,6 @@
 import Logging
 import Member
+import Metrics
 import RaftMessages
 import WriteAheadLog
 
@@ -16,7 +17,7 @@ final class LogThread: Sendable {
 
     private let mailbox = Mailbox<Order>()
     private let logger: Logger
-    private let metrics: Metrics
+    private let metrics: MemberMetrics
     private let done: @Sendable ([Message]) -> Void
     private let snapshotSaved: @Sendable (Snapshot) -> Void
     private let segmentBegan: @Sendable (WriteAheadLog) -> Void
@@ -30,7 +31,7 @@ final class LogThread: Sendable {
     ///   - segmentBegan: told when the log writes to a new segment, so that the one after it can be made.
     ///   - failed: told once when the disk refused; nothing is written after that.
     init(
-        snapshots: SnapshotDirectory, logger: Logger, metrics: Metrics,
+        snapshots: SnapshotDirectory, logger: Logger, metrics: MemberMetrics,
         done: @escaping @Sendable ([Message]) -> Void,
         snapshotSaved: @escaping @Sendable (Snapshot) -> Void,
         segmentBegan: @escaping @Sendable (WriteAheadLog) -> Void, failed: @escaping @Sendable (any Error) -> Void
@@ -107,7 +108,7 @@ final class LogThread: Sendable {
     }
 
     private func noteSync(nanoseconds: Int64) {
-        metrics.walSync.observe(nanoseconds: nanoseconds)
+        metrics.disk.walSync.observe(nanoseconds: nanoseconds)
         guard nanoseconds > Self.slowSyncNanoseconds else { return }
         logger.warning(
             "slow fdatasync",

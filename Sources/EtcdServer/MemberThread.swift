@@ -7,6 +7,7 @@ import Logging
 import MVCC
 import Member
 import Membership
+import Metrics
 import PeerTransport
 import RaftMessages
 import WriteAheadLog
@@ -49,7 +50,7 @@ final class MemberThread: @unchecked Sendable {
         var leaders: LeaderRequirement
         var leases: LeaseForwarder
         var hashes: HashStore
-        var metrics: Metrics
+        var metrics: MemberMetrics
         var settings: Settings
     }
 
@@ -445,7 +446,7 @@ final class MemberThread: @unchecked Sendable {
         status.failedReadRounds.store(core.failedReadRounds, ordering: .relaxed)
         status.hasAlarm.store(core.applier.isOutOfSpace || core.applier.isCorrupt, ordering: .relaxed)
         status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
-        running.metrics.keys.store(core.applier.store.keyCount, ordering: .relaxed)
+        running.metrics.store.keys.set(core.applier.store.keyCount)
         guard output.leaderChanged else { return }
         let leader = core.leader
         if status.leader.exchange(leader, ordering: .relaxed) != leader && leader != 0 {

@@ -1,5 +1,6 @@
 import GRPC
 import MVCC
+import Metrics
 import Synchronization
 import Watch
 
@@ -31,9 +32,9 @@ final class WatchThread: Sendable {
     /// The streams that are open on the event loops.
     let openStreams = Atomic<Int>(0)
     private let status: MemberStatus
-    private let metrics: Metrics
+    private let metrics: MemberMetrics
 
-    init(publisher: StorePublisher, status: MemberStatus, metrics: Metrics) {
+    init(publisher: StorePublisher, status: MemberStatus, metrics: MemberMetrics) {
         self.publisher = publisher
         self.status = status
         self.metrics = metrics
@@ -166,9 +167,9 @@ final class WatchThread: Sendable {
 
         private func deliver() {
             let deliveries = hub.drainOutput()
-            thread.metrics.watchers.store(hub.watcherCount, ordering: .relaxed)
-            thread.metrics.watchStreams.store(hub.streamCount, ordering: .relaxed)
-            thread.metrics.slowWatchers.store(hub.slowWatcherCount, ordering: .relaxed)
+            thread.metrics.store.watchers.set(hub.watcherCount)
+            thread.metrics.store.watchStreams.set(hub.streamCount)
+            thread.metrics.store.slowWatchers.set(hub.slowWatcherCount)
             guard !deliveries.isEmpty else { return }
             var byLoop: [ObjectIdentifier: [(WatchStreamHandler, WatchDelivery)]] = [:]
             for delivery in deliveries {

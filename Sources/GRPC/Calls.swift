@@ -17,6 +17,8 @@ public struct UnaryCall: Sendable {
     public var eventLoop: any EventLoop { stream.connection.loop.eventLoop }
     /// When the client stops waiting; nil when it set no limit.
     public var deadline: NIODeadline? { stream.deadline }
+    /// Who follows this call, if anybody does. Only on `eventLoop`.
+    public var trace: (any CallTrace)? { stream.trace }
     /// Whether the call is over without an answer. Only on `eventLoop`.
     public var isCancelled: Bool { stream.isCancelled }
 

@@ -40,10 +40,13 @@ struct MethodTable: Sendable {
         let path: String
         let bytes: [UInt8]
         let method: Method
+        /// Who is told of the method's calls.
+        let observer: (any CallObserver)?
 
-        init(path: String, method: Method) {
+        init(path: String, method: Method, observer: (any CallObserver)?) {
             self.path = path
             self.method = method
+            self.observer = observer
             bytes = Array(path.utf8)
         }
 
@@ -56,13 +59,13 @@ struct MethodTable: Sendable {
     private var slots: [Entry?]
     private let services: Set<String>
 
-    init(_ methods: [String: Method]) {
+    init(_ methods: [String: Method], observer: ServerObserver = ServerObserver()) {
         var size = 16
         while size < methods.count * 2 { size *= 2 }
         slots = Array(repeating: nil, count: size)
         var services: Set<String> = []
         for (path, method) in methods {
-            let entry = Entry(path: path, method: method)
+            let entry = Entry(path: path, method: method, observer: observer.calls?(path))
             var index = entry.bytes.withUnsafeBytes { Self.hash($0) } & (size - 1)
             while slots[index] != nil { index = (index + 1) & (size - 1) }
             slots[index] = entry

@@ -9,13 +9,29 @@ public struct ServerObserver: Sendable {
     public var connectionClosed: (@Sendable (_ peer: String) -> Void)?
     /// A connection was refused or cut off for what it sent, with the reason in words.
     public var connectionRejected: (@Sendable (_ peer: String, _ reason: String) -> Void)?
-    /// A call of a known method began; the argument is its path.
-    public var callStarted: (@Sendable (_ path: String) -> Void)?
-    /// A call of a known method ended.
-    public var callFinished: (@Sendable (CallSummary) -> Void)?
+    /// Asked once for each method, by its path, when the server is made: who is told of its calls.
+    public var calls: (@Sendable (_ path: String) -> any CallObserver)?
 
     /// An observer without hooks.
     public init() {}
+}
+
+/// Is told of all calls of one method, on event loops.
+public protocol CallObserver: AnyObject, Sendable {
+    /// A call began. What comes back is told how this one call ends; nil costs nothing.
+    func started(_ metadata: Metadata, peer: String) -> (any CallTrace)?
+    /// A message from the client, with its length uncompressed and without its prefix.
+    func received(bytes: Int)
+    /// A message to the client was queued.
+    func sent(bytes: Int)
+    /// A call ended.
+    func finished(_ call: CallSummary)
+}
+
+/// Follows one call.
+public protocol CallTrace: AnyObject, Sendable {
+    /// The call ended.
+    func finished(_ status: Status.Code)
 }
 
 /// A call that has ended.
@@ -30,6 +46,8 @@ public struct CallSummary: Sendable {
 
     /// The method, as `/package.Service/Method`.
     public var path: String
+    /// The client's address.
+    public var peer: String
     /// The outcome; `cancelled` when the client gave up or the connection was lost.
     public var code: Status.Code
     public var traffic: Traffic

@@ -118,7 +118,7 @@ public final class Server: Sendable {
     ) {
         self.group = group
         self.configuration = configuration
-        self.methods = MethodTable(methods)
+        self.methods = MethodTable(methods, observer: observer)
         self.observer = observer
         httpHandler = http
         var loops: [ObjectIdentifier: EventLoopContext] = [:]

@@ -9,8 +9,6 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private var lastEntry: MethodTable.Entry?
     /// The server's limit, at hand for every request.
     let maximumMessageSize: Int
-    /// Whether anyone wants to hear of calls.
-    let isObserved: Bool
 
     @exclusivity(unchecked) private var pingPolicy: PingPolicy
     private var resets: TokenBucket
@@ -31,7 +29,6 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         self.peer = peer
         let configuration = server.configuration
         maximumMessageSize = configuration.maximumMessageSize
-        isObserved = server.observer.callStarted != nil || server.observer.callFinished != nil
         pingPolicy = PingPolicy(
             minimumInterval: configuration.minimumPingInterval,
             permitsWithoutStream: configuration.permitsPingWithoutStream)

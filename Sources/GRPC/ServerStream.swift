@@ -16,6 +16,8 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     private(set) var metadata = Metadata()
     private(set) var deadline: NIODeadline?
     private(set) var isCancelled = false
+    /// Follows this call, when somebody does.
+    private(set) var trace: (any CallTrace)?
     /// The handler gave the call's outcome, or the call was ended for it.
     private(set) var isFinished = false
     /// What an unfinished unary call does when it is cancelled.
@@ -68,9 +70,9 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         guard let entry else { return refuse(connection.server.methods.refusal(of: head.path)) }
         metadata = head.takeMetadata()
         encoding = head.encoding
-        if connection.isObserved {
+        if let observer = entry.observer {
             started = connection.now
-            connection.server.observer.callStarted?(entry.path)
+            trace = observer.started(metadata, peer: connection.peer)
         }
         if let timeout = head.timeout {
             let limit = connection.now + .nanoseconds(min(timeout, Self.longestTimeout))
@@ -171,6 +173,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         }
         traffic.messagesReceived += 1
         traffic.bytesReceived += bytes.count
+        entry?.observer?.received(bytes: bytes.count)
         switch kind {
         case .unary:
             guard !hasDispatched, case .unary(let method) = entry?.method else { return }
@@ -375,12 +378,17 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         session?.queued(count)
         traffic.messagesSent += 1
         traffic.bytesSent += count - MessageReader.prefixLength
+        entry?.observer?.sent(bytes: count - MessageReader.prefixLength)
     }
 
     private func report(_ code: Status.Code) {
-        guard connection.isObserved, let entry, let finished = connection.server.observer.callFinished else { return }
+        guard let entry, let observer = entry.observer else { return }
         let duration = started.map { connection.now - $0 } ?? .zero
-        finished(CallSummary(path: entry.path, code: code, traffic: traffic, duration: duration))
+        observer.finished(
+            CallSummary(
+                path: entry.path, peer: connection.peer, code: code, traffic: traffic, duration: duration))
+        trace?.finished(code)
+        trace = nil
     }
 
     // MARK: Plain HTTP

@@ -211,9 +211,28 @@ import Testing
     }
 
     @Test func observersSeeEveryCallOfAKnownMethod() throws {
+        final class Witness: CallObserver, CallTrace {
+            let seen: Box<[CallSummary]>
+            let told: Box<[String]>
+
+            init(_ seen: Box<[CallSummary]>, _ told: Box<[String]>) {
+                self.seen = seen
+                self.told = told
+            }
+
+            func started(_ metadata: Metadata, peer: String) -> (any CallTrace)? {
+                told.value.append("started")
+                return self
+            }
+            func received(bytes: Int) { told.value.append("received \(bytes)") }
+            func sent(bytes: Int) { told.value.append("sent \(bytes)") }
+            func finished(_ call: CallSummary) { seen.value.append(call) }
+            func finished(_ status: Status.Code) { told.value.append("ended \(status)") }
+        }
         let seen = Box<[CallSummary]>([])
+        let told = Box<[String]>([])
         var observer = ServerObserver()
-        observer.callFinished = { seen.value.append($0) }
+        observer.calls = { _ in Witness(seen, told) }
         let wire = try Wire(methods: Self.echo, observer: observer)
         _ = try unary(wire, "/t.T/Echo", [1, 2, 3])
         _ = try unary(wire, "/t.T/Fail", [1])
@@ -223,5 +242,9 @@ import Testing
         #expect(
             seen.value.first?.traffic
                 == .init(messagesReceived: 1, messagesSent: 1, bytesReceived: 3, bytesSent: 3))
+        #expect(
+            told.value == [
+                "started", "received 3", "sent 3", "ended ok", "started", "received 1", "ended notFound",
+            ])
     }
 }

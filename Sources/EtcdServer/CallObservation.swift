@@ -1,0 +1,101 @@
+import EtcdAPI
+import GRPC
+import Logging
+import Metrics
+import Synchronization
+
+/// Counts the calls of one method.
+final class CallObservation: CallObserver {
+    private let method: CallMetrics.Method
+    private let network: NetworkMetrics
+    private let versions: ClientVersions
+
+    init(_ path: String, _ metrics: MemberMetrics, versions: ClientVersions) {
+        method = metrics.calls.method(
+            path, type: Self.type(path), codes: Status.Code.allCases.map(\.name))
+        network = metrics.network
+        self.versions = versions
+    }
+
+    func started(_ metadata: Metadata, peer: String) -> (any CallTrace)? {
+        method.started.add()
+        versions.count(metadata)
+        return nil
+    }
+
+    func received(bytes: Int) {
+        method.received.add()
+        network.clientBytesReceived.add(bytes)
+    }
+
+    func sent(bytes: Int) {
+        method.sent.add()
+        network.clientBytesSent.add(bytes)
+    }
+
+    func finished(_ call: CallSummary) {
+        method.handled[call.code.rawValue].add()
+        method.durations?.observe(nanoseconds: call.duration.nanoseconds)
+    }
+
+    /// The kind of a method as gRPC's metrics name it.
+    private static func type(_ path: String) -> String {
+        switch EtcdMethod(path: path)?.kind {
+        case .serverStream: "server_stream"
+        case .clientStream: "client_stream"
+        case .bidirectional: "bidi_stream"
+        case .unary: "unary"
+        case nil:
+            switch path.split(separator: "/").last {
+            case "Watch": "server_stream"
+            case "ServerReflectionInfo": "bidi_stream"
+            default: "unary"
+            }
+        }
+    }
+
+    /// What a server of clients tells: calls go to the metrics, refused connections to the log.
+    static func observer(_ metrics: MemberMetrics, _ logger: Logger) -> ServerObserver {
+        var observer = ServerObserver()
+        observer.connectionRejected = { peer, reason in
+            logger.warning(
+                "rejected connection on client endpoint",
+                metadata: ["remote-addr": .string(peer), "error": .string(reason)])
+        }
+        let unary = ClientVersions(metrics.server.clientRequests, type: "unary")
+        let streams = ClientVersions(metrics.server.clientRequests, type: "stream")
+        observer.calls = { path in
+            CallObservation(path, metrics, versions: type(path) == "unary" ? unary : streams)
+        }
+        return observer
+    }
+}
+
+/// Counts calls by the version of the API that their clients say they speak.
+final class ClientVersions: Sendable {
+    /// Versions that are counted by themselves. Clients choose what they say, so there must be an end.
+    private static let limit = 32
+
+    private let family: Family<Counter>
+    private let type: String
+    private let unknown: Counter
+    private let known = Mutex<[(version: [UInt8], counter: Counter)]>([])
+
+    init(_ family: Family<Counter>, type: String) {
+        self.family = family
+        self.type = type
+        unknown = family[type, "unknown"]
+    }
+
+    func count(_ metadata: Metadata) {
+        guard let version = metadata.firstBytes("client-api-version") else { return unknown.add() }
+        let counter = known.withLock { known -> Counter in
+            if let entry = known.first(where: { $0.version == version }) { return entry.counter }
+            guard known.count < Self.limit else { return family[type, "other"] }
+            let counter = family[type, String(decoding: version, as: UTF8.self)]
+            known.append((version, counter))
+            return counter
+        }
+        counter.add()
+    }
+}

@@ -1,0 +1,24 @@
+/// The metrics of a member, in groups. Each group registers its own; one that is made shows in ``Registry/text()``.
+public final class MemberMetrics: Sendable {
+    public let registry = Registry()
+    public let server: ServerMetrics
+    public let disk: DiskMetrics
+    public let network: NetworkMetrics
+    public let store: StoreMetrics
+    public let leases: LeaseMetrics
+    public let calls: CallMetrics
+    public let stages: StageMetrics
+    public let process: ProcessMetrics
+
+    /// - Parameter extensive: whether the time of each call is noted (etcd's `--metrics=extensive`).
+    public init(extensive: Bool = false) {
+        server = ServerMetrics(registry)
+        disk = DiskMetrics(registry)
+        network = NetworkMetrics(registry)
+        store = StoreMetrics(registry)
+        leases = LeaseMetrics(registry)
+        calls = CallMetrics(registry, extensive: extensive)
+        stages = StageMetrics(registry)
+        process = ProcessMetrics(registry)
+    }
+}
