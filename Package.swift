@@ -79,12 +79,18 @@ let package = Package(
                 "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "Raft",
                 "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
             ]),
-        library("GRPC", ["CNGHTTP2", "CZlib"] + nio),
+        library(
+            "TLS",
+            [
+                crypto, .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "SwiftASN1", package: "swift-asn1"), .product(name: "X509", package: "swift-certificates"),
+            ] + nio),
+        library("GRPC", ["CNGHTTP2", "CZlib", "TLS"] + nio),
         library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
             "PeerTransport",
             [
-                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "WriteAheadLog", crypto, log,
+                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "TLS", "WriteAheadLog", crypto, log,
             ] + nio),
         library(
             "EtcdServer",
@@ -125,6 +131,12 @@ let package = Package(
             [
                 "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "PeerTransport", "RaftMessages",
                 "WriteAheadLog", log,
+            ] + nio),
+        tests(
+            "TLSTests",
+            [
+                "TLS", crypto, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "SwiftASN1", package: "swift-asn1"), .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),

@@ -11,6 +11,8 @@ public struct UnaryCall: Sendable {
     public var metadata: Metadata { stream.metadata }
     /// The address the call came from, as `host:port`.
     public var peer: String { stream.connection.peer }
+    /// The common name in the client's certificate, when one was asked for and verified; else nil.
+    public var peerIdentity: String? { stream.connection.peerIdentity }
     /// The path of the method, `/package.Service/Method`.
     public var path: String { stream.entry?.path ?? "" }
     /// The event loop of the connection the call came on.
@@ -72,6 +74,8 @@ public struct StreamCall: Sendable {
     public var metadata: Metadata { stream.metadata }
     /// The address the call came from, as `host:port`.
     public var peer: String { stream.connection.peer }
+    /// The common name in the client's certificate, when one was asked for and verified; else nil.
+    public var peerIdentity: String? { stream.connection.peerIdentity }
     /// The path of the method, `/package.Service/Method`.
     public var path: String { stream.entry?.path ?? "" }
     /// The event loop of the connection the call came on.

@@ -1,6 +1,7 @@
 import CNGHTTP2
 import NIOCore
 import NIOPosix
+import TLS
 
 /// A client's connection to one gRPC server, over the same session as the server's side. It does not connect again
 /// when it is lost: calls then fail with `unavailable`, and `closeFuture` tells.
@@ -42,11 +43,13 @@ public final class ClientConnection: Sendable {
     private let channel: any Channel
     private let connection: ClientHTTP2Connection
     private let authority: String
+    private let scheme: String
 
-    init(channel: any Channel, connection: ClientHTTP2Connection, authority: String) {
+    init(channel: any Channel, connection: ClientHTTP2Connection, authority: String, scheme: String = "http") {
         self.channel = channel
         self.connection = connection
         self.authority = authority
+        self.scheme = scheme
     }
 
     /// The event loop of the connection.
@@ -54,25 +57,33 @@ public final class ClientConnection: Sendable {
     /// Succeeds when the connection is gone.
     public var closeFuture: EventLoopFuture<Void> { channel.closeFuture }
 
-    /// Connects to a TCP address.
+    /// What is to be offered to a server over TLS, see `TLSDialler`.
+    public static let applicationProtocols = ["h2"]
+
+    /// Connects to a TCP address, over TLS when `tls` is given.
     public static func connect(
-        host: String, port: Int, group: any EventLoopGroup, configuration: Configuration = Configuration()
+        host: String, port: Int, tls: TLSDialler? = nil, group: any EventLoopGroup,
+        configuration: Configuration = Configuration()
     ) async throws -> ClientConnection {
-        try await connect(group, configuration, authority: "\(host):\(port)") {
+        let name = host.contains(":") ? "[\(host)]" : host
+        return try await connect(group, configuration, tls, host: host, authority: "\(name):\(port)") {
             $0.connect(host: host, port: port)
         }
     }
 
     /// Connects to a Unix domain socket.
     public static func connect(
-        unixDomainSocketPath path: String, group: any EventLoopGroup, configuration: Configuration = Configuration()
+        unixDomainSocketPath path: String, tls: TLSDialler? = nil, group: any EventLoopGroup,
+        configuration: Configuration = Configuration()
     ) async throws -> ClientConnection {
-        try await connect(group, configuration, authority: "localhost") { $0.connect(unixDomainSocketPath: path) }
+        try await connect(group, configuration, tls, host: "localhost", authority: "localhost") {
+            $0.connect(unixDomainSocketPath: path)
+        }
     }
 
     private static func connect(
-        _ group: any EventLoopGroup, _ configuration: Configuration, authority: String,
-        _ open: (ClientBootstrap) -> EventLoopFuture<any Channel>
+        _ group: any EventLoopGroup, _ configuration: Configuration, _ tls: TLSDialler?, host: String,
+        authority: String, _ open: (ClientBootstrap) -> EventLoopFuture<any Channel>
     ) async throws -> ClientConnection {
         let loop = group.next()
         let context = EventLoopContext(eventLoop: loop, readBatchEnded: nil)
@@ -81,11 +92,14 @@ public final class ClientConnection: Sendable {
             .connectTimeout(configuration.connectTimeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try tls?.secure(channel, host: host, timeout: configuration.connectTimeout)
                     try channel.pipeline.syncOperations.addHandler(connection)
                 }
             }
-        let channel = try await open(bootstrap).get()
-        return ClientConnection(channel: channel, connection: connection, authority: authority)
+        let opening = open(bootstrap)
+        let channel = try await (tls == nil ? opening : opening.flatMap { TLSDialler.secured($0) }).get()
+        return ClientConnection(
+            channel: channel, connection: connection, authority: authority, scheme: tls == nil ? "http" : "https")
     }
 
     /// Makes a call of any kind. `makeHandler` runs on the event loop before anything is sent.
@@ -156,7 +170,7 @@ public final class ClientConnection: Sendable {
     private func head(_ path: String, _ metadata: Metadata, _ timeout: TimeAmount?, compressed: Bool) -> HeaderBlock {
         var block = HeaderBlock()
         block.add(":method", "POST")
-        block.add(":scheme", "http")
+        block.add(":scheme", scheme)
         block.add(":path", path)
         block.add(":authority", authority)
         block.add("te", "trailers")

@@ -7,7 +7,7 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let server: Server
-    private let peer: String
+    private let peer: Server.Peer
     private var context: ChannelHandlerContext?
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
@@ -17,7 +17,7 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
     private var isAnswered = true
     private var timer: Scheduled<Void>?
 
-    init(server: Server, peer: String) {
+    init(server: Server, peer: Server.Peer) {
         self.server = server
         self.peer = peer
     }
@@ -35,7 +35,7 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // What is no HTTP at all, a TLS handshake for one; it was answered with status 400.
-        if error is HTTPParserError { server.observer.connectionRejected?(peer, "not HTTP: \(error)") }
+        if error is HTTPParserError { server.observer.connectionRejected?(peer.address, "not HTTP: \(error)") }
         context.close(promise: nil)
     }
 
@@ -82,7 +82,8 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
         }
         let headers = head.headers.map { (name: $0.name.lowercased(), value: $0.value) }
         let request = HTTPRequest(
-            method: head.method.rawValue, target: head.uri, headers: headers, body: body, peer: peer)
+            method: head.method.rawValue, target: head.uri, headers: headers, body: body, peer: peer.address,
+            peerIdentity: peer.identity)
         body = []
         handler(HTTPCall(request: request, eventLoop: context.eventLoop) { [self] in answer(head, sequence, $0) })
     }

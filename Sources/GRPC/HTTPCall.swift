@@ -12,6 +12,8 @@ public struct HTTPRequest: Sendable {
     public var body: [UInt8]
     /// The address the request came from, as `host:port`.
     public var peer: String
+    /// The common name in the client's certificate, when one was asked for and verified; else nil.
+    public var peerIdentity: String?
 
     /// The target without its query.
     public var path: String { String(target.prefix { $0 != "?" }) }
@@ -19,20 +21,25 @@ public struct HTTPRequest: Sendable {
     /// The first value of a header field.
     public func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
 
-    init(method: String, target: String, headers: [(name: String, value: String)], body: [UInt8], peer: String) {
+    init(
+        method: String, target: String, headers: [(name: String, value: String)], body: [UInt8], peer: String,
+        peerIdentity: String? = nil
+    ) {
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
         self.peer = peer
+        self.peerIdentity = peerIdentity
     }
 
-    init(head: RequestHead, peer: String) {
+    init(head: RequestHead, peer: String, peerIdentity: String?) {
         method = head.isPost ? "POST" : String(decoding: head.method, as: UTF8.self)
         target = String(decoding: head.path, as: UTF8.self)
         headers = head.takeMetadata().wireFields
         body = []
         self.peer = peer
+        self.peerIdentity = peerIdentity
     }
 }
 

@@ -10,11 +10,11 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
 
     private let server: Server
     private let loop: EventLoopContext
-    private let peer: String
+    private let peer: Server.Peer
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
 
-    init(server: Server, loop: EventLoopContext, peer: String) {
+    init(server: Server, loop: EventLoopContext, peer: Server.Peer) {
         self.server = server
         self.loop = loop
         self.peer = peer

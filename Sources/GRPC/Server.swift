@@ -1,6 +1,7 @@
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import TLS
 
 /// A gRPC server over HTTP/2, with plain HTTP/1.1 and HTTP/2 on the same port.
 ///
@@ -132,30 +133,33 @@ public final class Server: Sendable {
 
     /// Listens on a TCP address; port 0 picks a free one. Gives the address that is listened on.
     @discardableResult
-    public func bind(host: String, port: Int) async throws -> SocketAddress {
-        try await listen { try await $0.bind(host: host, port: port).get() }
+    public func bind(host: String, port: Int, tls: TLSListener? = nil) async throws -> SocketAddress {
+        try await listen(tls) { try await $0.bind(host: host, port: port).get() }
     }
 
     /// Listens on a Unix domain socket, taking the place of a file that is left over there.
     @discardableResult
-    public func bind(unixDomainSocketPath path: String) async throws -> SocketAddress {
-        try await listen {
+    public func bind(unixDomainSocketPath path: String, tls: TLSListener? = nil) async throws -> SocketAddress {
+        try await listen(tls) {
             try await $0.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
         }
     }
 
     /// Takes connections from a socket that is bound and listens already. The server closes it from now on.
+    /// - Parameter tls: what the connections must pass before anything is read from them; nil when they are plain.
     @discardableResult
-    public func accept(from descriptor: CInt) async throws -> SocketAddress {
-        try await listen { try await $0.withBoundSocket(descriptor).get() }
+    public func accept(from descriptor: CInt, tls: TLSListener? = nil) async throws -> SocketAddress {
+        try await listen(tls) { try await $0.withBoundSocket(descriptor).get() }
     }
 
-    private func listen(_ bind: (ServerBootstrap) async throws -> any Channel) async throws -> SocketAddress {
+    private func listen(
+        _ tls: TLSListener?, _ bind: (ServerBootstrap) async throws -> any Channel
+    ) async throws -> SocketAddress {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try setUp(channel) }
+                channel.eventLoop.makeCompletedFuture { try setUp(channel, tls: tls) }
             }
             // The selector reports what is left after one read, so asking again at once is a system call for nothing.
             .childChannelOption(.maxMessagesPerRead, value: 1)
@@ -172,8 +176,8 @@ public final class Server: Sendable {
         return address
     }
 
-    /// Puts the handlers on an accepted connection. What goes in front of the protocols, such as TLS, goes in here.
-    func setUp(_ channel: any Channel) throws {
+    /// Puts the handlers on an accepted connection.
+    func setUp(_ channel: any Channel, tls: TLSListener? = nil) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else {
             throw Status(.internal, "the event loop is not one of the server's")
         }
@@ -189,7 +193,22 @@ public final class Server: Sendable {
             observer.connectionClosed?(peer)
             forget(ObjectIdentifier(channel))
         }
-        try channel.pipeline.syncOperations.addHandler(ProtocolSniffer(server: self, loop: loop, peer: peer))
+        let welcome = { [self] (identity: String?) in
+            try channel.pipeline.syncOperations.addHandler(
+                ProtocolSniffer(server: self, loop: loop, peer: Peer(address: peer, identity: identity)))
+        }
+        guard let tls else { return try welcome(nil) }
+        try tls.secure(
+            channel, secured: { try welcome($0.commonName) },
+            refused: { [self] reason in observer.connectionRejected?(peer, reason) })
+    }
+
+    /// Who made a connection.
+    struct Peer {
+        /// As `host:port`.
+        var address: String
+        /// The common name in a certificate that was verified.
+        var identity: String?
     }
 
     private static func describe(_ address: SocketAddress?) -> String {

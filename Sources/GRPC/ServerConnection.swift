@@ -5,6 +5,8 @@ import NIOCore
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let server: Server
     let peer: String
+    /// The common name in the client's certificate, when one was verified.
+    let peerIdentity: String?
     /// The method of the last request.
     private var lastEntry: MethodTable.Entry?
     /// The server's limit, at hand for every request.
@@ -24,9 +26,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Told apart from pings that serve other ends.
     private static let farewellPayload: UInt64 = 0x6661_7265_7765_6C6C
 
-    init(server: Server, loop: EventLoopContext, peer: String) {
+    init(server: Server, loop: EventLoopContext, peer: Server.Peer) {
         self.server = server
-        self.peer = peer
+        self.peer = peer.address
+        peerIdentity = peer.identity
         let configuration = server.configuration
         maximumMessageSize = configuration.maximumMessageSize
         pingPolicy = PingPolicy(

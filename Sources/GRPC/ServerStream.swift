@@ -61,7 +61,8 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         entry = head.path.withUnsafeBytes { connection.findMethod($0) }
         if head.contentType != .grpc, entry == nil, connection.server.httpHandler != nil {
             kind = .http
-            let request = HTTPRequest(head: head, peer: connection.peer)
+            let request = HTTPRequest(
+                head: head, peer: connection.peer, peerIdentity: connection.peerIdentity)
             wantsHeadOnly = request.method == "HEAD"
             httpRequest = request
             return

@@ -3,16 +3,26 @@ import Membership
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import TLS
 
 /// Connects to members.
 struct Dialer {
     let loop: any EventLoop
     let timeout: TimeAmount
+    /// For members whose URLs ask for it.
+    let tls: TLSDialler?
 
     /// Connects to `url` and puts HTTP and then `handler` on the connection.
     func connect(
         to url: ServiceURL, handler: some ChannelHandler & Sendable
     ) -> EventLoopFuture<any Channel> {
+        let isSecure = url.scheme == .https || url.scheme == .unixs
+        if isSecure, tls == nil {
+            return loop.makeFailedFuture(TransportError.url("no TLS for peers is configured: \(url.text)"))
+        }
+        let tls = isSecure ? tls : nil
+        // A certificate names hosts, and a socket is on this one.
+        let host = url.scheme == .https ? url.host : "localhost"
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)
             .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -21,17 +31,17 @@ struct Dialer {
             .channelOption(.recvAllocator, value: Self.receiveBuffers)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // TLS goes in front of HTTP here when the scheme asks for it.
+                    try tls?.secure(channel, host: host, timeout: timeout)
                     try channel.pipeline.syncOperations.addHTTPClientHandlers()
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-        switch url.scheme {
-        case .http: return bootstrap.connect(host: url.host, port: url.port)
-        case .unix: return bootstrap.connect(unixDomainSocketPath: url.host)
-        case .https, .unixs:
-            return loop.makeFailedFuture(TransportError.url("TLS is not served: \(url.text)"))
-        }
+        let connecting =
+            switch url.scheme {
+            case .http, .https: bootstrap.connect(host: url.host, port: url.port)
+            case .unix, .unixs: bootstrap.connect(unixDomainSocketPath: url.host)
+            }
+        return tls == nil ? connecting : connecting.flatMap { TLSDialler.secured($0) }
     }
 
     /// Whether `error` says that nothing listens at any address of the host.

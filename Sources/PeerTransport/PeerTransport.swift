@@ -5,6 +5,7 @@ import NIOPosix
 import PeerProtocol
 import RaftMessages
 import Synchronization
+import TLS
 import WriteAheadLog
 
 /// The way between this member and the others: etcd's peer protocol over HTTP on the peer port.
@@ -30,6 +31,8 @@ public final class PeerTransport: Sendable {
         /// Where databases that arrive are put.
         public var snapshots: SnapshotDirectory
         public var logger: Logger
+        /// TLS for peers whose URLs ask for it.
+        public var dialler: TLSDialler?
 
         /// The settings of a member of a cluster.
         public init(
@@ -100,9 +103,10 @@ public final class PeerTransport: Sendable {
         core.flush()
     }
 
-    /// Serves the peer protocol on the listening socket `descriptor`, which it closes in the end.
-    public func accept(from descriptor: CInt) async throws {
-        let channel = try await core.serverBootstrap().withBoundSocket(descriptor).get()
+    /// Serves the peer protocol on the listening socket `descriptor`, which it closes in the end; over TLS when `tls` is
+    /// given.
+    public func accept(from descriptor: CInt, tls: TLSListener? = nil) async throws {
+        let channel = try await core.serverBootstrap(tls).withBoundSocket(descriptor).get()
         put(.perform { $0.listens(on: channel) })
     }
 

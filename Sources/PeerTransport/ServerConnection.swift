@@ -47,7 +47,17 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         self.core = core
     }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        // After a TLS handshake the channel has long been active.
+        if context.channel.isActive { begin(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard channel == nil else { return }
         channel = context.channel
         if !core.opened(self) { context.close(promise: nil) }
     }

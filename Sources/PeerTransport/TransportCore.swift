@@ -6,6 +6,7 @@ import NIOHTTP1
 import NIOPosix
 import PeerProtocol
 import RaftMessages
+import TLS
 
 /// The transport's state. Belongs to its event loop.
 final class TransportCore: @unchecked Sendable {
@@ -58,7 +59,8 @@ final class TransportCore: @unchecked Sendable {
             memberID: settings.memberID, clusterID: settings.clusterID, serverVersion: version,
             minimumClusterVersion: minimum)
         // etcd's: a second, and one election timeout.
-        dialer = Dialer(loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds))
+        dialer = Dialer(
+            loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds), tls: settings.dialler)
         diskThreads.start()
         do {
             for path in try settings.snapshots.removeUnfinishedDatabases() {
@@ -248,20 +250,36 @@ final class TransportCore: @unchecked Sendable {
 
     // MARK: Serving
 
-    func serverBootstrap() -> ServerBootstrap {
+    func serverBootstrap(_ tls: TLSListener?) -> ServerBootstrap {
         ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: 1024)
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // TLS goes in front of HTTP here.
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
-                        withPipeliningAssistance: false, withErrorHandling: true)
-                    try channel.pipeline.syncOperations.addHandler(ServerConnection(core: self))
+                    guard let tls else { return try setUp(channel) }
+                    try tls.secure(
+                        channel, secured: { [self] _ in try setUp(channel) },
+                        refused: { [self] reason in rejected(channel, reason) })
                 }
             }
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.recvAllocator, value: Dialer.receiveBuffers)
+    }
+
+    private func setUp(_ channel: any Channel) throws {
+        try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+            withPipeliningAssistance: false, withErrorHandling: true)
+        try channel.pipeline.syncOperations.addHandler(ServerConnection(core: self))
+    }
+
+    private func rejected(_ channel: any Channel, _ reason: String) {
+        let address = channel.remoteAddress
+        warn(
+            "rejected connection on peer endpoint", about: "\(address?.ipAddress ?? "") \(reason)",
+            [
+                "remote-addr": .string(address.map { "\($0.ipAddress ?? ""):\($0.port ?? 0)" } ?? ""),
+                "error": .string(reason),
+            ])
     }
 
     func listens(on channel: any Channel) {

@@ -1,0 +1,109 @@
+import Foundation
+import SwiftASN1
+import X509
+
+/// Decides whether a certificate leads to one that is trusted.
+struct ChainVerifier: Sendable {
+    /// What the certificate is shown for.
+    enum Purpose: Sendable {
+        case client, server
+
+        var usage: ExtendedKeyUsage.Usage { self == .client ? .clientAuth : .serverAuth }
+    }
+
+    /// Why a certificate is not taken, in Go's words.
+    struct Refusal: Error, Equatable, CustomStringConvertible {
+        var description: String
+
+        static let noCertificate = Refusal(description: "tls: client didn't provide a certificate")
+        static let unknownAuthority = Refusal(
+            description: "tls: failed to verify certificate: x509: certificate signed by unknown authority")
+        static let wrongUsage = Refusal(
+            description: "tls: failed to verify certificate: x509: certificate specifies an incompatible key usage")
+        static let tooMany = Refusal(description: "tls: too many certificates presented")
+    }
+
+    private let roots: [Certificate]
+    private let store: CertificateStore
+    private let purpose: Purpose
+
+    /// A verifier that trusts `roots`, or what the system trusts when that is nil.
+    init(roots: [Certificate]?, purpose: Purpose) {
+        self.roots = roots ?? []
+        self.purpose = purpose
+        store = roots.map { CertificateStore($0) } ?? .systemTrustRoots
+    }
+
+    /// Checks `presented`, the other side's own certificate first, and returns that one.
+    @discardableResult
+    func verify(_ presented: [[UInt8]]) async throws(Refusal) -> Certificate {
+        guard presented.count <= TLSLimit.presentedCertificates else { throw .tooMany }
+        let certificates: [Certificate]
+        do {
+            certificates = try presented.map { try Certificate(derEncoded: $0) }
+        } catch {
+            throw Refusal(description: "tls: failed to parse certificate: \(error)")
+        }
+        guard let leaf = certificates.first else { throw .noCertificate }
+        try Self.checkValidity(leaf)
+        // One that is trusted by itself need not be an authority.
+        if roots.contains(leaf) {
+            guard UsagePolicy.allows(purpose.usage, leaf) else { throw .wrongUsage }
+            return leaf
+        }
+        var verifier = Verifier(rootCertificates: store) {
+            RFC5280Policy()
+            UsagePolicy(usage: purpose.usage)
+        }
+        let result = await verifier.validate(leaf: leaf, intermediates: CertificateStore(certificates.dropFirst()))
+        switch result {
+        case .validCertificate: return leaf
+        case .couldNotValidate(let failures):
+            if failures.contains(where: { $0.policyFailureReason.description == UsagePolicy.failure }) {
+                throw .wrongUsage
+            }
+            throw .unknownAuthority
+        }
+    }
+
+    /// Throws unless `certificate` is valid now.
+    static func checkValidity(_ certificate: Certificate) throws(Refusal) {
+        let now = Date()
+        let reason: String
+        if now < certificate.notValidBefore {
+            reason = "is before \(timestamp(certificate.notValidBefore))"
+        } else if now > certificate.notValidAfter {
+            reason = "is after \(timestamp(certificate.notValidAfter))"
+        } else {
+            return
+        }
+        throw Refusal(
+            description: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: "
+                + "current time \(timestamp(now)) \(reason)")
+    }
+
+    private static func timestamp(_ date: Date) -> String { date.formatted(.iso8601) }
+}
+
+/// Each certificate of a chain that says what it is for must name the purpose.
+private struct UsagePolicy: VerifierPolicy {
+    static let failure = "incompatible key usage"
+
+    let usage: ExtendedKeyUsage.Usage
+    let verifyingCriticalExtensions: [ASN1ObjectIdentifier] = [
+        .X509ExtensionID.extendedKeyUsage, .X509ExtensionID.subjectAlternativeName,
+    ]
+
+    static func allows(_ usage: ExtendedKeyUsage.Usage, _ certificate: Certificate) -> Bool {
+        do {
+            guard let usages = try certificate.extensions.extendedKeyUsage else { return true }
+            return usages.contains(usage) || usages.contains(.any)
+        } catch {
+            return false
+        }
+    }
+
+    func chainMeetsPolicyRequirements(chain: UnverifiedCertificateChain) -> PolicyEvaluationResult {
+        chain.allSatisfy { Self.allows(usage, $0) } ? .meetsPolicy : .failsToMeetPolicy(reason: Self.failure)
+    }
+}
