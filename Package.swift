@@ -82,15 +82,18 @@ let package = Package(
         library(
             "TLS",
             [
-                crypto, .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "NIOTLS", package: "swift-nio"),
-                .product(name: "SwiftASN1", package: "swift-asn1"), .product(name: "X509", package: "swift-certificates"),
+                crypto, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         library("GRPC", ["CNGHTTP2", "CZlib", "TLS"] + nio),
         library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
             "PeerTransport",
             [
-                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "TLS", "WriteAheadLog", crypto, log,
+                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "TLS", "WriteAheadLog", crypto,
+                log,
             ] + nio),
         library(
             "EtcdServer",
@@ -136,7 +139,8 @@ let package = Package(
             "TLSTests",
             [
                 "TLS", crypto, .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "SwiftASN1", package: "swift-asn1"), .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),

@@ -47,7 +47,9 @@ final class ListenerGate: ChannelInboundHandler, RemovableChannelHandler, @unche
         number = listener.pending.add(context.channel)
         let channel = context.channel
         deadline = context.eventLoop.scheduleTask(in: listener.timeout) { [self] in
-            end(refusing: "tls: handshake not finished within \(listener.timeout.nanoseconds / 1_000_000_000)s", channel)
+            end(
+                refusing: "tls: handshake not finished within \(listener.timeout.nanoseconds / 1_000_000_000)s", channel
+            )
         }
     }
 
