@@ -68,7 +68,7 @@ let package = Package(
         library("Lease", ["WireFormat"]),
         library("Watch", ["WireFormat"]),
         library("Membership", ["RaftMessages", crypto]),
-        library("Configuration", ["Membership"]),
+        library("Configuration", ["Membership", .product(name: "Yams", package: "Yams")]),
         library("EtcdAPI", ["WireFormat", protobuf]),
         library(
             "Applier",

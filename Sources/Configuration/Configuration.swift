@@ -40,9 +40,37 @@ public struct MemberConfiguration: Sendable {
     public var autoCompaction: AutoCompaction
     public var backendBatchMilliseconds: Int
     public var backendBatchLimit: Int
+    public var compaction: CompactionSettings
+    /// The megabytes that a defragmentation at the start must free to be done; 0 never defragments.
+    public var bootstrapDefragmentationMegabytes: Int
+    /// The time between two progress notifications of a watcher that hears nothing else.
+    public var watchProgressMilliseconds: Int64
+    /// The time between two looks at a downgrade.
+    public var downgradeCheckMilliseconds: Int64
+    /// Whether the process's memory is kept out of swap.
+    public var locksMemory: Bool
+    /// Whether files are never synchronised, which loses data when the machine stops.
+    public var unsafeNoFsync: Bool
+    /// HTTP alone is served here; when there are such URLs, `listenClientURLs` serve gRPC alone.
+    public var listenClientHTTPURLs: [ServiceURL]
+    public var sockets: SocketOptions
+    public var grpc: GRPCSettings
+    public var http: HTTPSettings
+    public var peerTimeouts: PeerTimeouts
+    public var clientTLS: TransportSecurity
+    public var peerTLS: TransportSecurity
+    public var tlsPolicy: TLSPolicy
+    public var auth: AuthSettings
+    public var discovery: DiscoverySettings
+    public var v2: V2Settings
     public var corruptionChecks: CorruptionChecks
     public var leaseCheckpoints: LeaseCheckpoints
-    public var logLevel: LogLevel
+    public var features: FeatureGates
+    public var monitoring: MonitoringSettings
+    public var tracing: TracingSettings
+    public var logging: LoggingSettings
+    /// What the log is to say about the way in which the member was told all this.
+    public var notes: [ConfigurationNote]
 
     /// Whether the initial cluster is being made or joined.
     public enum ClusterState: String, Sendable {
@@ -63,6 +91,9 @@ public struct MemberConfiguration: Sendable {
         case revision(count: Int64)
     }
 
+    /// The bytes of a configuration file that are read at most; a longer one is refused.
+    public static let longestFile = FileReading.longest
+
     /// What the command line asks for.
     public enum Request: Sendable {
         case run(MemberConfiguration)
@@ -70,14 +101,36 @@ public struct MemberConfiguration: Sendable {
         case showHelp
     }
 
-    /// Reads the command line (without the program's name) and the environment.
+    /// Reads the command line (without the program's name), the environment, and the file that one of them names.
+    /// - Parameter readFile: the text of the file at a path, or the reason why there is none.
     public static func parse(
-        arguments: [String], environment: [String: String]
+        arguments: [String], environment: [String: String],
+        readFile: (String) -> Result<String, InvalidConfiguration> = {
+            .failure(InvalidConfiguration("open \($0): no such file or directory"))
+        }
     ) throws(InvalidConfiguration) -> Request {
-        let flags = try Flags(definitions, arguments: arguments, environment: environment)
-        if try flags.isOn("help") { return .showHelp }
-        if try flags.isOn("version") { return .showVersion }
-        return .run(try MemberConfiguration(flags))
+        let settings = Settings(definitions)
+        let commandLine = CommandLineReading(arguments, into: settings)
+        if commandLine.wantsHelp { return .showHelp }
+        if commandLine.wantsVersion && settings.mistakes.isEmpty { return .showVersion }
+        var notes: [ConfigurationNote] = []
+        var path = settings.text("config-file")
+        if path.isEmpty { path = environment["ETCD_CONFIG_FILE"] ?? "" }
+        if path.isEmpty {
+            notes += EnvironmentReading.read(environment, into: settings)
+        } else {
+            settings.forgetAll()
+            switch readFile(path) {
+            case .success(let text): FileReading.read(text, file: path, into: settings)
+            case .failure(let error): error.mistakes.forEach { settings.note($0.text) }
+            }
+            notes.append(.fileLoaded(path))
+        }
+        settings.checkNames()
+        var configuration = MemberConfiguration(settings)
+        guard settings.mistakes.isEmpty else { throw InvalidConfiguration(settings.mistakes) }
+        configuration.notes = notes + ConfigurationNote.notes(settings, configuration)
+        return .run(configuration)
     }
 
     /// etcd's limit on the election timeout.
@@ -85,136 +138,124 @@ public struct MemberConfiguration: Sendable {
     /// etcd's default quota: 2 GiB.
     private static let defaultQuotaBytes: Int64 = 2 << 30
 
-    private init(_ flags: Flags) throws(InvalidConfiguration) {
-        name = flags.text("name")
-        let directory = flags.text("data-dir")
+    private init(_ settings: Settings) {
+        name = settings.text("name")
+        let directory = settings.text("data-dir")
         dataDirectory = directory.isEmpty ? "\(name).etcd" : directory
-        walDirectory = flags.text("wal-dir")
-        listenClientURLs = try Self.urls(flags, "listen-client-urls")
-        listenPeerURLs = try Self.urls(flags, "listen-peer-urls")
-        advertiseClientURLs = try Self.urls(flags, "advertise-client-urls").map(\.text)
-        initialAdvertisePeerURLs = try Self.urls(flags, "initial-advertise-peer-urls").map(\.text)
-        for (flag, list) in [("listen-client-urls", listenClientURLs), ("listen-peer-urls", listenPeerURLs)] {
-            try Self.checkBindable(list, flag)
-        }
-        if flags.given.contains("listen-client-urls") && !flags.given.contains("advertise-client-urls") {
-            throw InvalidConfiguration(
-                "--advertise-client-urls is required when --listen-client-urls is set explicitly")
-        }
-        initialClusterToken = flags.text("initial-cluster-token")
-        guard let state = ClusterState(rawValue: flags.text("initial-cluster-state")) else {
-            throw flags.invalid("initial-cluster-state", "is neither new nor existing")
-        }
-        initialClusterState = state
-        forcesNewCluster = try flags.isOn("force-new-cluster")
-        let clusterText = flags.text("initial-cluster")
-        let alone = initialAdvertisePeerURLs.map { "\(flags.text("name"))=\($0)" }.joined(separator: ",")
-        initialClusterText = clusterText.isEmpty ? alone : clusterText
-        snapshotCount = try flags.number("snapshot-count")
-        snapshotCatchUpEntries = try flags.number(
-            flags.given.contains("snapshot-catchup-entries")
-                ? "snapshot-catchup-entries" : "experimental-snapshot-catchup-entries")
-        maxSnapshots = try flags.number("max-snapshots")
-        guard maxSnapshots >= 0 else { throw flags.invalid("max-snapshots", "is below zero") }
-        maxWALs = try flags.number("max-wals")
-        guard maxWALs >= 0 else { throw flags.invalid("max-wals", "is below zero") }
-        heartbeatMilliseconds = try flags.number("heartbeat-interval")
-        electionMilliseconds = try flags.number("election-timeout")
-        advancesFirstElection = try flags.isOn("initial-election-tick-advance")
-        preVote = try flags.isOn("pre-vote")
-        strictReconfigurationCheck = try flags.isOn("strict-reconfig-check")
-        let learners = flags.given.contains("experimental-max-learners") ? "experimental-max-learners" : "max-learners"
-        maximumLearners = try flags.number(learners)
-        try Self.checkTimers(heartbeat: heartbeatMilliseconds, election: electionMilliseconds)
-        let quota: Int64 = try flags.number("quota-backend-bytes")
+        walDirectory = settings.text("wal-dir")
+        snapshotCount = settings.number("snapshot-count")
+        snapshotCatchUpEntries = settings.number("snapshot-catchup-entries")
+        maxSnapshots = settings.number("max-snapshots")
+        maxWALs = settings.number("max-wals")
+        heartbeatMilliseconds = settings.number("heartbeat-interval")
+        electionMilliseconds = settings.number("election-timeout")
+        advancesFirstElection = settings.isOn("initial-election-tick-advance")
+        preVote = settings.isOn("pre-vote")
+        strictReconfigurationCheck = settings.isOn("strict-reconfig-check")
+        maximumLearners = settings.number("max-learners")
+        let quota: Int64 = settings.number("quota-backend-bytes")
         quotaBackendBytes = quota == 0 ? Self.defaultQuotaBytes : quota
-        maxTxnOperations = try flags.number("max-txn-ops")
-        maxRequestBytes = try flags.number("max-request-bytes")
-        guard maxRequestBytes > 0 else { throw flags.invalid("max-request-bytes", "is not above zero") }
-        autoCompaction = try Self.autoCompaction(flags)
-        let interval = try flags.nanoseconds("backend-batch-interval")
-        backendBatchMilliseconds = interval == 0 ? 100 : max(1, Int(interval / 1_000_000))
-        let limit: Int = try flags.number("backend-batch-limit")
-        backendBatchLimit = limit == 0 ? 10_000 : limit
-        guard backendBatchLimit > 0 else { throw flags.invalid("backend-batch-limit", "is not above zero") }
-        let gates = try FeatureGates(flags)
-        corruptionChecks = try CorruptionChecks(flags, gates: gates)
-        leaseCheckpoints = try LeaseCheckpoints(flags, gates: gates)
-        guard let level = LogLevel(rawValue: flags.text("log-level")) else {
-            throw flags.invalid("log-level", "is none of debug, info, warn, error, panic, fatal")
+        maxTxnOperations = settings.number("max-txn-ops")
+        maxRequestBytes = settings.number("max-request-bytes")
+        autoCompaction = AutoCompaction(settings)
+        let interval = settings.milliseconds("backend-batch-interval")
+        backendBatchMilliseconds = interval == 0 ? 100 : Int(interval)
+        let limit: Int = settings.number("backend-batch-limit")
+        // etcd takes what is not above zero for "not given".
+        backendBatchLimit = limit <= 0 ? 10_000 : limit
+        compaction = CompactionSettings(settings)
+        bootstrapDefragmentationMegabytes = settings.number("bootstrap-defrag-threshold-megabytes")
+        watchProgressMilliseconds = settings.milliseconds("watch-progress-notify-interval")
+        downgradeCheckMilliseconds = settings.milliseconds("downgrade-check-time")
+        locksMemory = settings.isOn("memory-mlock")
+        unsafeNoFsync = settings.isOn("unsafe-no-fsync")
+        forcesNewCluster = settings.isOn("force-new-cluster")
+        listenClientURLs = settings.urls("listen-client-urls")
+        listenClientHTTPURLs = settings.urls("listen-client-http-urls")
+        listenPeerURLs = settings.urls("listen-peer-urls")
+        let advertisedClients = settings.urls("advertise-client-urls")
+        advertiseClientURLs = advertisedClients.map(\.text)
+        let advertisedPeers = settings.urls("initial-advertise-peer-urls")
+        initialAdvertisePeerURLs = advertisedPeers.map(\.text)
+        initialClusterToken = settings.text("initial-cluster-token")
+        initialClusterState = ClusterState(rawValue: settings.choice("initial-cluster-state")) ?? .new
+        sockets = SocketOptions(settings)
+        grpc = GRPCSettings(settings)
+        http = HTTPSettings(settings)
+        peerTimeouts = PeerTimeouts(settings)
+        clientTLS = TransportSecurity(client: settings)
+        peerTLS = TransportSecurity(peer: settings)
+        tlsPolicy = TLSPolicy(settings)
+        auth = AuthSettings(settings)
+        discovery = DiscoverySettings(settings)
+        v2 = V2Settings(settings)
+        features = FeatureGates(settings)
+        corruptionChecks = CorruptionChecks(settings, gates: features)
+        leaseCheckpoints = LeaseCheckpoints(settings, gates: features)
+        monitoring = MonitoringSettings(settings)
+        tracing = TracingSettings(settings)
+        logging = LoggingSettings(settings)
+        notes = []
+        initialClusterText = settings.text("initial-cluster")
+        if initialClusterText.isEmpty && !discovery.isUsed {
+            initialClusterText = initialAdvertisePeerURLs.map { "\(name)=\($0)" }.joined(separator: ",")
         }
-        logLevel = level
-        guard flags.text("logger") == "zap" else { throw flags.invalid("logger", "is not zap, the only logger") }
-        guard ["default", "stderr"].contains(flags.text("log-outputs")) else {
-            throw flags.invalid("log-outputs", "is neither default nor stderr")
+        check(settings)
+        checkAdvertised(clients: advertisedClients, peers: advertisedPeers, settings)
+    }
+
+    /// What contradicts itself, in etcd's order.
+    private func check(_ settings: Settings) {
+        for urls in [listenPeerURLs, listenClientURLs, listenClientHTTPURLs] {
+            URLRules.checkBindable(urls, settings)
+        }
+        if listenPeerURLs.isEmpty { settings.note("--listen-peer-urls names no URL") }
+        if listenClientURLs.isEmpty { settings.note("--listen-client-urls names no URL") }
+        let ways = [
+            !discovery.url.isEmpty, settings.isGiven("initial-cluster") && !initialClusterText.isEmpty,
+            !discovery.srvDomain.isEmpty, discovery.service != nil,
+        ]
+        if ways.filter({ $0 }).count > 1 {
+            settings.note(
+                "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery\", "
+                    + "\"discovery-endpoints\" or \"discovery-srv\"")
+        }
+        checkTimers(settings)
+        if maxRequestBytes == 0 { settings.note("--max-request-bytes must be >0 (set to 0)") }
+    }
+
+    private func checkAdvertised(clients: [ServiceURL], peers: [ServiceURL], _ settings: Settings) {
+        if let url = URLRules.withoutHost(peers) {
+            settings.note(
+                "--initial-advertise-peer-urls \"\(peers.map(\.text).joined(separator: ","))\" must be "
+                    + "\"host:port\" (unexpected empty host (\(url.text)))")
+        }
+        if let url = URLRules.withoutHost(clients) {
+            settings.note(
+                "--advertise-client-urls \"\(clients.map(\.text).joined(separator: ","))\" must be \"host:port\" "
+                    + "(unexpected empty host (\(url.text)))")
+        }
+        // A file keeps the default beside its own listeners, as in etcd.
+        if settings.file == nil && settings.isGiven("listen-client-urls")
+            && !settings.isGiven("advertise-client-urls")
+        {
+            settings.note("--advertise-client-urls is required when --listen-client-urls is set explicitly")
         }
     }
 
-    private static func urls(_ flags: Flags, _ name: String) throws(InvalidConfiguration) -> [ServiceURL] {
-        var urls: [ServiceURL] = []
-        for text in flags.text(name).split(separator: ",") {
-            do throws(ServiceURL.Invalid) {
-                urls.append(try ServiceURL(parsing: String(text)))
-            } catch {
-                throw InvalidConfiguration("invalid value \"\(flags.text(name))\" for flag --\(name): \(error)")
-            }
-        }
-        guard !urls.isEmpty else { throw flags.invalid(name, "names no URL") }
-        return urls
-    }
-
-    /// A listener needs an address; a name could mean several, and another one tomorrow.
-    private static func checkBindable(_ urls: [ServiceURL], _ flag: String) throws(InvalidConfiguration) {
-        for url in urls {
-            guard url.scheme == .http || url.scheme == .unix else {
-                throw InvalidConfiguration("--\(flag) \(url.text): TLS listeners are not served by this version")
-            }
-            guard url.scheme == .http, url.host != "localhost" else { continue }
-            let isAddress = url.host.contains(":") || url.host.isEmpty || isIPv4(url.host)
-            guard isAddress else {
-                throw InvalidConfiguration("expected IP in URL for binding (\(url.text)) in --\(flag)")
-            }
-        }
-    }
-
-    private static func isIPv4(_ host: String) -> Bool {
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
-    }
-
-    private static func checkTimers(heartbeat: Int, election: Int) throws(InvalidConfiguration) {
-        guard heartbeat > 0 else {
-            throw InvalidConfiguration("--heartbeat-interval must be >0 (set to \(heartbeat)ms)")
-        }
-        guard election > 0 else { throw InvalidConfiguration("--election-timeout must be >0 (set to \(election)ms)") }
-        guard 5 * heartbeat <= election else {
-            throw InvalidConfiguration(
+    private func checkTimers(_ settings: Settings) {
+        let (heartbeat, election) = (heartbeatMilliseconds, electionMilliseconds)
+        if heartbeat == 0 { settings.note("--heartbeat-interval must be >0 (set to 0ms)") }
+        if election == 0 { settings.note("--election-timeout must be >0 (set to 0ms)") }
+        if heartbeat > 0 && election > 0 && 5 * heartbeat > election {
+            settings.note(
                 "--election-timeout[\(election)ms] should be at least as 5 times as --heartbeat-interval[\(heartbeat)ms]"
             )
         }
-        guard election <= longestElectionMilliseconds else {
-            throw InvalidConfiguration(
-                "--election-timeout[\(election)ms] is too long, and should be set less than \(longestElectionMilliseconds)ms"
-            )
-        }
-    }
-
-    private static func autoCompaction(_ flags: Flags) throws(InvalidConfiguration) -> AutoCompaction {
-        let text = flags.text("auto-compaction-retention")
-        switch flags.text("auto-compaction-mode") {
-        case "periodic":
-            // A bare number counts hours.
-            if let hours = Int64(text), hours >= 0, hours < 1 << 32 {
-                return hours == 0 ? .off : .periodic(milliseconds: hours * 3_600_000)
-            }
-            let nanoseconds = try flags.nanoseconds("auto-compaction-retention")
-            return nanoseconds == 0 ? .off : .periodic(milliseconds: max(1, nanoseconds / 1_000_000))
-        case "revision":
-            let count: Int64 = try flags.number("auto-compaction-retention")
-            guard count >= 0 else { throw flags.invalid("auto-compaction-retention", "is below zero") }
-            return count == 0 ? .off : .revision(count: count)
-        default:
-            throw flags.invalid("auto-compaction-mode", "is neither periodic nor revision")
+        if election > Self.longestElectionMilliseconds {
+            settings.note(
+                "--election-timeout[\(election)ms] is too long, and should be set less than "
+                    + "\(Self.longestElectionMilliseconds)ms")
         }
     }
 
@@ -252,5 +293,34 @@ public struct MemberConfiguration: Sendable {
             throw InvalidConfiguration("couldn't find local name \"\(name)\" in the initial cluster configuration")
         }
         return own.urls
+    }
+}
+
+extension MemberConfiguration.AutoCompaction {
+    /// Reads the mode and what it keeps.
+    init(_ settings: Settings) {
+        let text = settings.text("auto-compaction-retention")
+        let mode = settings.text("auto-compaction-mode")
+        var reason: String?
+        self = .off
+        switch mode {
+        case "periodic":
+            // A bare number counts hours.
+            if let hours = Int64(text) {
+                if hours < 0 || hours >= 1 << 32 { reason = "out of range" }
+                if hours > 0 { self = .periodic(milliseconds: hours &* 3_600_000) }
+            } else if let nanoseconds = GoDuration.nanoseconds(text), nanoseconds >= 0 {
+                if nanoseconds > 0 { self = .periodic(milliseconds: max(1, nanoseconds / 1_000_000)) }
+            } else {
+                reason = "no duration such as 5m, and no number of hours"
+            }
+        case "revision":
+            let count = Int64(text) ?? -1
+            if count < 0 { reason = "no number of revisions" }
+            if count > 0 { self = .revision(count: count) }
+        case "": settings.note("undefined auto-compaction-mode")
+        default: settings.note("unknown auto-compaction-mode \"\(mode)\"")
+        }
+        if let reason { settings.note("error parsing auto-compaction-retention \"\(text)\": \(reason)") }
     }
 }

@@ -10,7 +10,7 @@ struct Etcd {
         // Before any other thread exists: each inherits the mask from here.
         let signals = TerminationSignals()
         let configuration = self.configuration()
-        let logger = Logger.member(level: level(configuration.logLevel))
+        let logger = Logger.member(level: level(configuration.logging.level))
         // The main thread waits for signals, so nothing of the member may run on it.
         Task.detached {
             let member: EtcdMember
@@ -33,7 +33,8 @@ struct Etcd {
     private static func configuration() -> MemberConfiguration {
         do throws(InvalidConfiguration) {
             let request = try MemberConfiguration.parse(
-                arguments: Array(CommandLine.arguments.dropFirst()), environment: environment())
+                arguments: Array(CommandLine.arguments.dropFirst()), environment: environment(),
+                readFile: text(ofFile:))
             switch request {
             case .run(let configuration): return configuration
             case .showVersion:
@@ -43,12 +44,41 @@ struct Etcd {
                 print("OS/Arch: \(BuildInformation.platform)")
                 exit(0)
             case .showHelp:
+                complain(MemberConfiguration.usage)
                 print(MemberConfiguration.help, terminator: "")
                 exit(0)
             }
         } catch {
-            fail(error.description)
+            for mistake in error.mistakes {
+                complain(
+                    mistake.isUsage
+                        ? "\(mistake.text)\n" : "error verifying flags, \(mistake.text). See 'etcd --help'.\n")
+            }
+            if error.isUsage { complain(MemberConfiguration.usage) }
+            exit(error.exitCode)
         }
+    }
+
+    /// The text of a configuration file.
+    private static func text(ofFile path: String) -> Result<String, InvalidConfiguration> {
+        func failure() -> Result<String, InvalidConfiguration> {
+            .failure(InvalidConfiguration("open \(path): \(String(cString: strerror(errno)).lowercased())"))
+        }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return failure() }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 64 * 1024)
+        while bytes.count <= MemberConfiguration.longestFile {
+            let count = read(descriptor, &piece, piece.count)
+            if count < 0 { return failure() }
+            if count == 0 { break }
+            bytes += piece[..<count]
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            return .failure(InvalidConfiguration("\(path): the file is not UTF-8 text"))
+        }
+        return .success(text)
     }
 
     /// The environment's variables that may be flags.
@@ -74,8 +104,12 @@ struct Etcd {
     }
 
     private static func fail(_ message: String) -> Never {
-        var line = message + "\n"
-        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        complain(message + "\n")
         exit(1)
+    }
+
+    private static func complain(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 }
