@@ -11,6 +11,7 @@ struct Etcd {
         let signals = TerminationSignals()
         let configuration = self.configuration()
         let logger = Logger.member(level: level(configuration.logging.level))
+        say(configuration.notes, to: logger)
         // The main thread waits for signals, so nothing of the member may run on it.
         Task.detached {
             let member: EtcdMember
@@ -56,6 +57,23 @@ struct Etcd {
             }
             if error.isUsage { complain(MemberConfiguration.usage) }
             exit(error.exitCode)
+        }
+    }
+
+    private static func say(_ notes: [ConfigurationNote], to logger: Logger) {
+        for note in notes {
+            switch note {
+            case .fileLoaded(let path):
+                let text =
+                    "loaded server configuration, other configuration command line flags and environment variables "
+                    + "will be ignored if provided"
+                logger.info("\(text)", metadata: ["path": .string(path)])
+            case .usedVariable(let name):
+                logger.info("recognized and used environment variable", metadata: ["variable-name": .string(name)])
+            case .unknownVariable(let name):
+                logger.warning("unrecognized environment variable", metadata: ["environment-variable": .string(name)])
+            case .warning(let text): logger.warning("\(text)")
+            }
         }
     }
 
