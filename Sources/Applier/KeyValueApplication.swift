@@ -101,7 +101,7 @@ extension Applier {
     }
 
     func txn(_ request: TxnRequest) throws(EtcdError) -> [UInt8] {
-        if alarms.isOutOfSpace && request.puts { throw .noSpace }
+        if alarms.isOutOfSpace && RequestCost.appliedTxn(request) > 0 { throw .noSpace }
         var execution = TxnExecution(request, on: store)
         try execution.check(request, on: store) { lessor.contains($0) }
         store.begin()
@@ -153,17 +153,4 @@ extension Applier {
 extension DeleteRangeRequest {
     /// The end of the range as the store takes it: nil for one key.
     var end: [UInt8]? { rangeEnd.isEmpty ? nil : rangeEnd }
-}
-
-extension TxnRequest {
-    /// Whether a branch puts, which takes space.
-    public var puts: Bool {
-        (success + failure).contains { operation in
-            switch operation {
-            case .put: true
-            case .txn(let nested): nested.puts
-            case .none, .range, .deleteRange: false
-            }
-        }
-    }
 }

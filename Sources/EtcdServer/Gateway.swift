@@ -14,8 +14,8 @@ final class Gateway: @unchecked Sendable {
     struct Proposal: Sendable {
         var id: UInt64
         var entry: [UInt8]
-        /// Whether the request takes space, so that the quota counts.
-        var takesSpace: Bool
+        /// What the request is counted with against the quota; 0 when it takes no space.
+        var cost: Int
         var call: UnaryCall
     }
 

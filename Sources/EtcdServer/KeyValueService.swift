@@ -133,19 +133,23 @@ final class KeyValueService: Sendable {
     // MARK: Writes
 
     private func put(_ call: UnaryCall, _ message: [UInt8]) throws {
-        try message.withUnsafeBytes { try RequestCheck.check(try PutRequestView($0)) }
-        try propose(.put, message, takesSpace: true, call)
+        let cost = try message.withUnsafeBytes { bytes in
+            let request = try PutRequestView(bytes)
+            try RequestCheck.check(request)
+            return RequestCost.put(key: request.key.count, value: request.value.count)
+        }
+        try propose(.put, message, cost: cost, call)
     }
 
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
         let request = try message.withUnsafeBytes { try DeleteRangeRequest(decoding: $0) }
         try RequestCheck.check(request)
-        try propose(.deleteRange, message, takesSpace: false, call)
+        try propose(.deleteRange, message, cost: 0, call)
     }
 
     private func compact(_ call: UnaryCall, _ message: [UInt8]) throws {
         _ = try message.withUnsafeBytes { try CompactionRequest(decoding: $0) }
-        try propose(.compaction, message, takesSpace: false, call)
+        try propose(.compaction, message, cost: 0, call)
     }
 
     private func txn(_ call: UnaryCall, _ message: [UInt8]) throws {
@@ -161,7 +165,7 @@ final class KeyValueService: Sendable {
         }
         try RequestCheck.check(request, limit: limits.txnOperations)
         guard TxnQuery.isReadOnly(request) else {
-            try propose(.txn, message, takesSpace: request.puts, call)
+            try propose(.txn, message, cost: RequestCost.txn(request), call)
             return
         }
         if TxnQuery.isSerializable(request) {
@@ -187,9 +191,9 @@ final class KeyValueService: Sendable {
     }
 
     private func propose(
-        _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall
     ) throws(EtcdError) {
-        try gateways.propose(kind, message, takesSpace: takesSpace, call, limit: limits.requestBytes, status: status)
+        try gateways.propose(kind, message, cost: cost, call, limit: limits.requestBytes, status: status)
     }
 }
 
@@ -244,7 +248,7 @@ final class Gateways: Sendable {
 
     /// Sends a client's request to the log; its bytes go into the entry as they are.
     func propose(
-        _ kind: RaftRequestView.Kind, _ message: [UInt8], takesSpace: Bool, _ call: UnaryCall, limit: Int,
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, limit: Int,
         status: MemberStatus
     ) throws(EtcdError) {
         let id = status.nextRequestID()
@@ -252,6 +256,6 @@ final class Gateways: Sendable {
         if entry.count > limit { throw .requestTooLarge }
         guard status.pendingBytes.load(ordering: .relaxed) < Self.pendingByteLimit else { throw .tooManyRequests }
         status.pendingBytes.add(entry.count, ordering: .relaxed)
-        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, takesSpace: takesSpace, call: call))
+        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, cost: cost, call: call))
     }
 }

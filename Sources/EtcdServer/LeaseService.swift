@@ -43,7 +43,7 @@ final class LeaseService: Sendable {
             if request.id == 0 { request.id = Int64(status.nextRequestID() & UInt64(Int64.max)) }
             let bytes: [UInt8] = try request.serializedBytes()
             try gateways.propose(
-                .leaseGrant, bytes, takesSpace: true, call, limit: requestLimit, status: status)
+                .leaseGrant, bytes, cost: RequestCost.leaseGrant, call, limit: requestLimit, status: status)
         }
     }
 
@@ -51,7 +51,7 @@ final class LeaseService: Sendable {
         call.answering {
             _ = try Etcdserverpb_LeaseRevokeRequest(serializedBytes: message)
             try gateways.propose(
-                .leaseRevoke, message, takesSpace: false, call, limit: requestLimit, status: status)
+                .leaseRevoke, message, cost: 0, call, limit: requestLimit, status: status)
         }
     }
 

@@ -49,7 +49,7 @@ final class MaintenanceService: Sendable {
     private func alarm(_ call: UnaryCall, _ message: [UInt8]) {
         call.answering {
             _ = try Alarm.Kind(try Etcdserverpb_AlarmRequest(serializedBytes: message))
-            try gateways.propose(.alarm, message, takesSpace: false, call, limit: requestLimit, status: status)
+            try gateways.propose(.alarm, message, cost: 0, call, limit: requestLimit, status: status)
         }
     }
 

@@ -67,16 +67,13 @@ final class MemberThread: @unchecked Sendable {
     }
 
     /// A call that waits for its log entry to be applied.
-    private struct Waiter {
+    struct Waiter {
         var gateway: Gateway
         var call: UnaryCall
         var bytes: Int
         var deadline: Int64
     }
 
-    /// Requests are refused while this many wait for the log: about a second's work of a busy member. (etcd refuses them
-    /// when 5,000 committed entries wait to be applied; here none do, so those that wait for the disk are counted.)
-    private static let pendingLimit = 50_000
     /// The backend's pending writes may grow to this many bytes before proposals wait for a commit to finish.
     private static let uncommittedLimit = 256 << 20
     /// Leases that have run out are looked for this often, in milliseconds.
@@ -99,6 +96,7 @@ final class MemberThread: @unchecked Sendable {
     var isRemoved = false
     private var parts: Parts?
     private var waiters: [UInt64: Waiter] = [:]
+    var refusedForSpace = RefusedForSpace()
     private var waitingReads: [UInt64: Gateway.Reads] = [:]
     private var lastReadToken: UInt64 = 0
     private var answers: [ObjectIdentifier: (Gateway, [Gateway.Answer])] = [:]
@@ -264,14 +262,15 @@ final class MemberThread: @unchecked Sendable {
         guard !backlog.isEmpty, core.applier.backend.pendingBytes < Self.uncommittedLimit else { return }
         var requests: [(id: UInt64, data: [UInt8])] = []
         let deadline = now + core.settings.requestTimeout
+        let admission = core.admission
         for (gateway, proposals) in backlog {
             for proposal in proposals {
                 let waiter = Waiter(
                     gateway: gateway, call: proposal.call, bytes: proposal.entry.count, deadline: deadline)
-                if waiters.count >= Self.pendingLimit {
-                    answer(waiter, .failure(.tooManyRequests))
-                } else if proposal.takesSpace && !core.hasSpace(for: proposal.entry.count, now: now) {
-                    answer(waiter, .failure(.noSpace))
+                if let refusal = admission.refusal(waiting: waiters.count + refusedForSpace.count) {
+                    answer(waiter, .failure(refusal))
+                } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
+                    refusedForSpace.add(waiter)
                 } else {
                     waiters[proposal.id] = waiter
                     requests.append((proposal.id, proposal.entry))
@@ -394,6 +393,7 @@ final class MemberThread: @unchecked Sendable {
             }
         }
         for id in output.patientRequests { waiters[id]?.deadline = .max }
+        answerRefusedForSpace(now: now)
         finishReads(output)
         finishConditions(output)
         if !output.commits.isEmpty {
@@ -421,7 +421,7 @@ final class MemberThread: @unchecked Sendable {
         }
     }
 
-    private func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {
+    func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {
         running.status.pendingBytes.subtract(waiter.bytes, ordering: .relaxed)
         answers[ObjectIdentifier(waiter.gateway), default: (waiter.gateway, [])].1.append(
             Gateway.Answer(call: waiter.call, reply: reply))
@@ -613,6 +613,7 @@ final class MemberThread: @unchecked Sendable {
             }
         }
         backlog.removeAll()
+        for waiter in refusedForSpace.takeAll() { answer(waiter, .failure(.noSpace)) }
         for waiter in waiters.values { answer(waiter, .failure(.stopped)) }
         waiters.removeAll()
         for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }

@@ -116,7 +116,7 @@ public final class MemberCore {
     private var reads: ReadQueue
     private var held: [Held] = []
     var physicalCompactions: [PhysicalCompaction] = []
-    private var alarmProposedAt: Int64?
+    var quota: SpaceQuota
     var lastAppliedTerm: UInt64 = 0
     /// The leader that reads are asked of, and its term.
     private var followed: (leader: UInt64, term: UInt64) = (0, 0)
@@ -152,6 +152,7 @@ public final class MemberCore {
         snapshot: SnapshotMetadata, requestIDs: RequestIDs
     ) {
         self.settings = settings
+        quota = SpaceQuota(bytes: settings.quotaBytes)
         self.raft = raft
         self.log = log
         self.applier = applier
@@ -277,22 +278,8 @@ public final class MemberCore {
     /// Rounds of reads that failed since the leader was lost.
     public var failedReadRounds: UInt64 { reads.failedRounds }
 
-    /// Whether `data` more bytes fit under the quota; when not, the alarm is raised in the whole cluster.
-    public func hasSpace(for bytes: Int, now: Int64) -> Bool {
-        guard settings.quotaBytes >= 0 else { return true }
-        if Int64(applier.backend.fileSize + bytes) <= settings.quotaBytes { return true }
-        // Proposed again when it was disarmed while there is still no space, but not for every request.
-        let isUnderWay = alarmProposedAt.map { now < $0 + settings.requestTimeout } ?? false
-        if !applier.isOutOfSpace && !isUnderWay {
-            alarmProposedAt = now
-            var request = Etcdserverpb_AlarmRequest()
-            request.action = .activate
-            request.memberID = settings.memberID
-            request.alarm = .nospace
-            proposeInternally(.alarm, request, now: now)
-        }
-        return false
-    }
+    /// Whether requests for the log are taken, by how far this member is behind.
+    public var admission: Admission { Admission(committed: committedIndex, applied: appliedIndex) }
 
     // MARK: What follows
 
@@ -308,9 +295,9 @@ public final class MemberCore {
             takeReady(now: now)
         } while raft.hasReady
         applier.raftTerm = term
-        // The proposal has done its work; a disarm later must not be taken for one that is under way.
-        if applier.isOutOfSpace { alarmProposedAt = nil }
+        if applier.isOutOfSpace { quota.raised() }
         output.commits = applier.takeCommits()
+        noteSpaceTaken(now: now)
         output.compactedViews = applier.takeCompactedViews()
         publishView()
         output.readyReads += reads.takeReady(applied: appliedIndex)

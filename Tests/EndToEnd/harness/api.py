@@ -54,7 +54,7 @@ class Api:
             for service in file.service:
                 described = pool.FindServiceByName(f"{file.package}.{service.name}")
                 for method in described.methods:
-                    if file.package == "etcdserverpb":
+                    if file.package in ("etcdserverpb", "v3lockpb", "v3electionpb"):
                         self.methods[f"{service.name}.{method.name}"] = method
 
 
