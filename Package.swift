@@ -67,6 +67,7 @@ let package = Package(
         library("MVCC", ["Backend", "Checksum", "WireFormat"]),
         library("Lease", ["WireFormat"]),
         library("Watch", ["WireFormat"]),
+        library("Reflection", ["WireFormat"]),
         library("Membership", ["RaftMessages", crypto]),
         library("Configuration", ["Membership", .product(name: "Yams", package: "Yams")]),
         library("EtcdAPI", ["WireFormat", protobuf]),
@@ -99,7 +100,8 @@ let package = Package(
             "EtcdServer",
             [
                 "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
-                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Watch", "WireFormat", "WriteAheadLog",
+                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Reflection", "Watch", "WireFormat",
+                "WriteAheadLog",
                 crypto, log,
                 protobuf,
             ] + nio),
@@ -162,6 +164,7 @@ let package = Package(
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("WatchTests", ["Watch", "WireFormat"]),
+        tests("ReflectionTests", ["EtcdAPI", "Reflection", "WireFormat"]),
     ],
     swiftLanguageModes: [.v6]
 )

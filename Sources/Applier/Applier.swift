@@ -51,7 +51,7 @@ public final class Applier {
     let memberID: UInt64
     var alarms: AlarmStore
     /// The version of the backend's layout, from 3.6 on.
-    var storageVersion: ClusterVersion?
+    public internal(set) var storageVersion: ClusterVersion?
     /// The entry that took the cluster's version back, while no snapshot lies behind it.
     var wentBackAt: UInt64?
     /// The commits since the last ``takeCommits()``.

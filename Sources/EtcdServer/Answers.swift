@@ -15,6 +15,17 @@ extension UnaryCall {
         }
     }
 
+    /// Whether `message` is a request of this kind, which asks nothing further; when not, the call is answered.
+    func accepts<Request: SwiftProtobuf.Message>(_ kind: Request.Type, _ message: [UInt8]) -> Bool {
+        guard !message.isEmpty else { return true }
+        var isRequest = false
+        answering {
+            _ = try Request(serializedBytes: message)
+            isRequest = true
+        }
+        return isRequest
+    }
+
     /// Answers with a generated message, which is encoded on the event loop. Any thread.
     func reply(_ message: some SwiftProtobuf.Message) {
         eventLoop.execute { answering { respond(try message.serializedBytes()) } }

@@ -33,7 +33,7 @@ final class LeaseService: Sendable {
                 LeaseKeepAliveStream(call: call, gateway: gateways[call.eventLoop])
             },
             EtcdMethod.leaseTimeToLive.path: .unary { [self] call, message in timeToLive(call, message) },
-            EtcdMethod.leaseLeases.path: .unary { [self] call, _ in leases(call) },
+            EtcdMethod.leaseLeases.path: .unary { [self] call, message in leases(call, message) },
         ]
     }
 
@@ -92,7 +92,8 @@ final class LeaseService: Sendable {
         }
     }
 
-    private func leases(_ call: UnaryCall) {
+    private func leases(_ call: UnaryCall, _ message: [UInt8]) {
+        guard call.accepts(Etcdserverpb_LeaseLeasesRequest.self, message) else { return }
         member.perform { member in
             var response = Etcdserverpb_LeaseLeasesResponse()
             response.header = Etcdserverpb_ResponseHeader(member.header())

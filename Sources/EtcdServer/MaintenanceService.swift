@@ -1,8 +1,6 @@
 import Applier
 import Backend
-import Crypto
 import EtcdAPI
-import FoundationEssentials
 import GRPC
 import MVCC
 import NIOCore
@@ -35,9 +33,9 @@ final class MaintenanceService: Sendable {
     var methods: [String: Method] {
         [
             EtcdMethod.alarm.path: .unary { [self] call, message in alarm(call, message) },
-            EtcdMethod.status.path: .unary { [self] call, _ in status(call) },
-            EtcdMethod.defragment.path: .unary { [self] call, _ in defragment(call) },
-            EtcdMethod.hash.path: .unary { [self] call, _ in hash(call) },
+            EtcdMethod.status.path: .unary { [self] call, message in status(call, message) },
+            EtcdMethod.defragment.path: .unary { [self] call, message in defragment(call, message) },
+            EtcdMethod.hash.path: .unary { [self] call, message in hash(call, message) },
             EtcdMethod.hashKV.path: .unary { [self] call, message in hashKV(call, message) },
             EtcdMethod.moveLeader.path: .unary { [self] call, message in moveLeader(call, message) },
             EtcdMethod.snapshot.path: .stream { [self] call in
@@ -53,7 +51,8 @@ final class MaintenanceService: Sendable {
         }
     }
 
-    private func status(_ call: UnaryCall) {
+    private func status(_ call: UnaryCall, _ message: [UInt8]) {
+        guard call.accepts(Etcdserverpb_StatusRequest.self, message) else { return }
         let quota = self.quota
         member.perform { member in
             let core = member.core
@@ -83,7 +82,8 @@ final class MaintenanceService: Sendable {
         }
     }
 
-    private func defragment(_ call: UnaryCall) {
+    private func defragment(_ call: UnaryCall, _ message: [UInt8]) {
+        guard call.accepts(Etcdserverpb_DefragmentRequest.self, message) else { return }
         member.perform { member in
             member.afterNextCommit { member in
                 do {
@@ -111,7 +111,8 @@ final class MaintenanceService: Sendable {
         }
     }
 
-    private func hash(_ call: UnaryCall) {
+    private func hash(_ call: UnaryCall, _ message: [UInt8]) {
+        guard call.accepts(Etcdserverpb_HashRequest.self, message) else { return }
         let hashers = self.hashers
         member.perform { member in
             member.afterNextCommit { member in
@@ -152,106 +153,6 @@ final class MaintenanceService: Sendable {
                     }
                 }
             }
-        }
-    }
-}
-
-/// `Maintenance.Snapshot`: the whole backend file, then its SHA-256.
-final class SnapshotHandler: StreamHandler, @unchecked Sendable {
-    /// Bytes of the file in one message, as etcd sends them.
-    private static let pieceBytes = 32 * 1024
-
-    /// Snapshots that may be sent at once; each pins the pages of its moment and has a thread.
-    private static let runningLimit = 8
-
-    private let call: StreamCall
-    private let member: MemberThread
-    private let running: SharedCount
-    private var hasBegun = false
-    private var isOver = false
-    /// Lets the reading thread send one more piece, or end when the stream is gone.
-    private let permits = PiecePermits()
-
-    init(call: StreamCall, member: MemberThread, running: SharedCount) {
-        self.call = call
-        self.member = member
-        self.running = running
-    }
-
-    deinit {
-        if hasBegun { running.value.subtract(1, ordering: .relaxed) }
-    }
-
-    func received(_ message: [UInt8]) {
-        guard !hasBegun else { return }
-        hasBegun = true
-        guard running.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.runningLimit else {
-            end(Status(.resourceExhausted, EtcdError.tooManyRequests.message))
-            return
-        }
-        member.perform { [self] member in
-            member.afterNextCommit { [self] member in
-                let snapshot = Result { try member.core.applier.backend.snapshot() }
-                // A slow client would hold one of the readers for long, so each snapshot has a thread of its own.
-                if !ServiceThread.detach("etcd-snapshot", { [self] in run(snapshot) }) {
-                    end(Status(.resourceExhausted, "etcdserver: the system gives no thread for a snapshot"))
-                }
-            }
-        }
-    }
-
-    func halfClosed() {}
-
-    func cancelled(_ reason: CancelReason) {
-        isOver = true
-        permits.close()
-    }
-
-    func writable() { permits.open() }
-
-    private func run(_ snapshot: Result<BackendSnapshot, any Error>) {
-        do {
-            let snapshot = try snapshot.get()
-            var digest = SHA256()
-            var remaining = UInt64(snapshot.size)
-            try snapshot.write { bytes in
-                var rest = bytes
-                while !rest.isEmpty {
-                    let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.pieceBytes))
-                    rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
-                    digest.update(bufferPointer: piece)
-                    remaining -= min(remaining, UInt64(piece.count))
-                    try send([UInt8](piece), remaining: remaining)
-                }
-            }
-            try send(Array(digest.finalize()), remaining: 0)
-            end(.ok)
-        } catch is PiecePermits.Closed {
-            return
-        } catch {
-            end(Status(.unknown, "\(error)"))
-        }
-    }
-
-    private func send(_ piece: [UInt8], remaining: UInt64) throws {
-        try permits.wait()
-        var response = Etcdserverpb_SnapshotResponse()
-        response.blob = Data(piece)
-        response.remainingBytes = remaining
-        response.version = EtcdVersion.server
-        let message: [UInt8] = try response.serializedBytes()
-        call.eventLoop.execute { [self] in
-            guard !isOver else { return }
-            call.send(message)
-            if call.isWritable { permits.open() }
-        }
-    }
-
-    private func end(_ status: Status) {
-        call.eventLoop.execute { [self] in
-            guard !isOver else { return }
-            isOver = true
-            call.finish(status)
         }
     }
 }

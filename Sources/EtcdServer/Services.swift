@@ -47,6 +47,7 @@ struct Services {
             ClusterService(gateways: needs.gateways, member: needs.member, promotion: needs.promotion).methods,
             DowngradeService(gateways: needs.gateways, member: needs.member, status: needs.status).methods,
         ]
-        methods = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
+        let served = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
+        methods = served.merging(ReflectionService(of: served.keys).methods) { first, _ in first }
     }
 }
