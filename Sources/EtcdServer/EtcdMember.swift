@@ -185,7 +185,7 @@ public final class EtcdMember: @unchecked Sendable {
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         clients = Server(
             group: group, configuration: server, methods: methods, observer: CallObservation.observer(metrics, logger),
-            readBatchEnded: { gateways[$0].flush() }, http: { http.answer($0) })
+            readBatchEnded: { gateways[$0].flush() }, http: HTTPHandlers { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders, leases: leases, hashes: hashes, metrics: metrics,

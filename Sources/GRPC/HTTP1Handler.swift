@@ -1,24 +1,27 @@
 import NIOCore
 import NIOHTTP1
 
-/// Requests over HTTP/1.1: one after the other on a connection, each given whole to the server's HTTP handler.
-final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
+/// Requests over HTTP/1.1: one after the other on a connection.
+final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unchecked Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let server: Server
+    let server: Server
+    private let handlers: HTTPHandlers
     private let peer: Server.Peer
-    private var context: ChannelHandlerContext?
-    private var head: HTTPRequestHead?
-    private var body: [UInt8] = []
-    private var isTooLarge = false
-    /// How many requests came before this one; an answer to one of those must not go to this one.
-    private var sequence = 0
-    private var isAnswered = true
-    private var timer: Scheduled<Void>?
+    private(set) var context: ChannelHandlerContext?
+    private var exchange: HTTP1Exchange?
+    private var idleTimer: Scheduled<Void>?
+    private var stallTimer: Scheduled<Void>?
+    /// Bytes of answers that the socket has not taken.
+    private(set) var pendingBytes = 0
+    /// When the socket last took some.
+    private var lastProgress = NIODeadline.now()
+    private var producerWaits = false
 
-    init(server: Server, peer: Server.Peer) {
+    init(server: Server, handlers: HTTPHandlers, peer: Server.Peer) {
         self.server = server
+        self.handlers = handlers
         self.peer = peer
     }
 
@@ -28,9 +31,28 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
-        timer = nil
+        stopTimers()
         self.context = nil
+        forgetExchange()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        stopTimers()
+        forgetExchange()
+        context.fireChannelInactive()
+    }
+
+    private func stopTimers() {
+        idleTimer?.cancel()
+        idleTimer = nil
+        stallTimer?.cancel()
+        stallTimer = nil
+    }
+
+    private func forgetExchange() {
+        let unfinished = exchange
+        exchange = nil
+        unfinished?.connectionClosed()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -39,67 +61,91 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
         context.close(promise: nil)
     }
 
-    /// A connection without a whole request is not kept for ever.
+    // MARK: Requests
+
+    /// A connection without a whole request is not kept for ever, however slowly it sends one.
     private func expectRequest() {
-        timer?.cancel()
+        idleTimer?.cancel()
         guard let context else { return }
         let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: server.configuration.idleTimeout) { channel.close(promise: nil) }
+        idleTimer = context.eventLoop.scheduleTask(in: server.configuration.idleTimeout) { channel.close(promise: nil) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head(let head):
-            self.head = head
-            body = []
-            isTooLarge = false
-            sequence += 1
-            isAnswered = false
-            if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-                context.writeAndFlush(
-                    wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
-            }
-        case .body(let buffer):
-            guard !isTooLarge else { return }
-            guard body.count + buffer.readableBytes <= server.configuration.maximumHTTPBody else {
-                isTooLarge = true
-                body = []
-                return
-            }
-            body.append(contentsOf: buffer.readableBytesView)
+        case .head(let head): began(head, context)
+        case .body(let buffer): exchange?.received(buffer)
         case .end:
-            timer?.cancel()
-            dispatch(context)
+            idleTimer?.cancel()
+            exchange?.receivedEnd()
         }
     }
 
-    private func dispatch(_ context: ChannelHandlerContext) {
-        guard let head else { return }
-        let sequence = sequence
-        if isTooLarge { return answer(head, sequence, HTTPResponse(status: 413, text: "request body too large\n")) }
-        guard let handler = server.httpHandler else {
-            return answer(head, sequence, HTTPResponse(status: 404, text: "404 page not found\n"))
-        }
+    private func began(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let headers = head.headers.map { (name: $0.name.lowercased(), value: $0.value) }
         let request = HTTPRequest(
-            method: head.method.rawValue, target: head.uri, headers: headers, body: body, peer: peer.address,
+            method: head.method.rawValue, target: head.uri, headers: headers, body: [], peer: peer.address,
             peerIdentity: peer.identity)
-        body = []
-        handler(HTTPCall(request: request, eventLoop: context.eventLoop) { [self] in answer(head, sequence, $0) })
+        let exchange = HTTP1Exchange(head: head, request: request, handlers: handlers, connection: self)
+        self.exchange = exchange
+        if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+            context.writeAndFlush(
+                wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
+        }
+        // What a stream sends may take as long as it likes.
+        if exchange.begin(on: context.eventLoop) { idleTimer?.cancel() }
     }
 
-    private func answer(_ request: HTTPRequestHead, _ number: Int, _ response: HTTPResponse) {
-        guard let context, number == sequence, !isAnswered else { return }
-        isAnswered = true
-        let keepsAlive = request.isKeepAlive
-        var head = HTTPResponseHead(version: request.version, status: .init(statusCode: response.status))
-        for (name, value) in response.headers { head.headers.add(name: name, value: value) }
-        head.headers.replaceOrAdd(name: "content-length", value: String(response.body.count))
-        if !keepsAlive { head.headers.replaceOrAdd(name: "connection", value: "close") }
+    // MARK: Answers
+
+    func write(_ head: HTTPResponseHead) {
+        guard let context else { return }
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if request.method != .HEAD, !response.body.isEmpty {
-            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
+    }
+
+    func write(_ bytes: [UInt8], flushes: Bool) {
+        guard let context, !bytes.isEmpty else { return }
+        let count = bytes.count
+        if pendingBytes == 0 { lastProgress = context.eventLoop.now }
+        pendingBytes += count
+        if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
+        watchForStall()
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in wrote(count) }
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: promise)
+        if flushes { context.flush() }
+    }
+
+    private func wrote(_ count: Int) {
+        pendingBytes -= count
+        guard let context else { return }
+        lastProgress = context.eventLoop.now
+        guard producerWaits, pendingBytes <= server.configuration.lowWaterMark else { return }
+        producerWaits = false
+        exchange?.drained()
+    }
+
+    /// Closes the connection when its client takes nothing for long of what waits for it.
+    private func watchForStall() {
+        guard stallTimer == nil, let context else { return }
+        let due = max(lastProgress, context.eventLoop.now - server.configuration.idleTimeout)
+        stallTimer = context.eventLoop.scheduleTask(deadline: due + server.configuration.idleTimeout) { [self] in
+            stallTimer = nil
+            guard pendingBytes > 0, let context = self.context else { return }
+            if context.eventLoop.now - lastProgress >= server.configuration.idleTimeout {
+                server.observer.connectionRejected?(peer.address, "client left its answer unread")
+                context.close(promise: nil)
+            } else {
+                watchForStall()
+            }
         }
+    }
+
+    /// The answer is whole; the connection takes the next request or ends.
+    func finish(_ finished: HTTP1Exchange, keepsAlive: Bool) {
+        guard let context, exchange === finished else { return }
+        exchange = nil
+        setReading(true)
         let end = context.eventLoop.makePromise(of: Void.self)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: end)
         if keepsAlive {
@@ -108,5 +154,14 @@ final class HTTP1Handler: ChannelInboundHandler, @unchecked Sendable {
             let channel = context.channel
             end.futureResult.whenComplete { _ in channel.close(promise: nil) }
         }
+    }
+
+    func isCurrent(_ other: HTTP1Exchange) -> Bool { exchange === other && context != nil }
+
+    func close() { context?.close(promise: nil) }
+
+    func setReading(_ reads: Bool) {
+        guard let context else { return }
+        try? context.channel.syncOptions?.setOption(.autoRead, value: reads)
     }
 }

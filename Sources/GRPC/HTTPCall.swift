@@ -1,14 +1,14 @@
 import NIOCore
 
-/// A request that is not gRPC, over HTTP/1.1 or HTTP/2, with its whole body.
+/// A request that is not gRPC, over HTTP/1.1 or HTTP/2.
 public struct HTTPRequest: Sendable {
     /// The method, such as `GET`.
     public var method: String
     /// The target as it came: the path and, after `?`, the query.
     public var target: String
-    /// The header fields in order, names in lower case.
+    /// The header fields in order, names in lower case. HTTP/2's `:authority` stands as `host`.
     public var headers: [(name: String, value: String)]
-    /// The body, at most `Server.Configuration.maximumHTTPBody` bytes.
+    /// The body, at most `Server.Configuration.maximumHTTPBody` bytes; empty when it is streamed.
     public var body: [UInt8]
     /// The address the request came from, as `host:port`.
     public var peer: String
@@ -17,6 +17,9 @@ public struct HTTPRequest: Sendable {
 
     /// The target without its query.
     public var path: String { String(target.prefix { $0 != "?" }) }
+
+    /// What follows `?` in the target; empty when there is none.
+    public var query: String { String(target.drop { $0 != "?" }.dropFirst()) }
 
     /// The first value of a header field.
     public func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
@@ -36,7 +39,7 @@ public struct HTTPRequest: Sendable {
     init(head: RequestHead, peer: String, peerIdentity: String?) {
         method = head.isPost ? "POST" : String(decoding: head.method, as: UTF8.self)
         target = String(decoding: head.path, as: UTF8.self)
-        headers = head.takeMetadata().wireFields
+        headers = head.takeMetadata().wireFields.map { ($0.name == ":authority" ? "host" : $0.name, $0.value) }
         body = []
         self.peer = peer
         self.peerIdentity = peerIdentity
@@ -65,27 +68,129 @@ public struct HTTPResponse: Sendable {
     }
 }
 
-/// A request that waits for its answer, which may be given once, now or later, on any thread.
-public final class HTTPCall: Sendable {
+/// How requests that are not gRPC are answered. Everything is called on the event loop of the request's connection.
+public struct HTTPHandlers: Sendable {
+    /// Answers a request whose body came whole.
+    public var answer: @Sendable (HTTPCall) -> Void
+    /// Asked when the head of a request has arrived: an object that the rest is told to as it comes, or nil to have
+    /// the body collected for `answer`.
+    public var stream: (@Sendable (HTTPCall) -> (any HTTPStreamHandler)?)?
+    /// Asked of a request that would become a WebSocket: the request that the socket's messages make, or nil to take it
+    /// as an ordinary request.
+    public var webSocket: (@Sendable (HTTPRequest) -> HTTPRequest?)?
+
+    /// Handlers of these parts.
+    public init(
+        answer: @escaping @Sendable (HTTPCall) -> Void,
+        stream: (@Sendable (HTTPCall) -> (any HTTPStreamHandler)?)? = nil,
+        webSocket: (@Sendable (HTTPRequest) -> HTTPRequest?)? = nil
+    ) {
+        self.answer = answer
+        self.stream = stream
+        self.webSocket = webSocket
+    }
+}
+
+/// What a request is told whose body or answer is a stream. Everything is called on the connection's event loop.
+public protocol HTTPStreamHandler: AnyObject {
+    /// Bytes of the body arrived.
+    func received(_ bytes: [UInt8])
+    /// The body is whole.
+    func ended()
+    /// What waited went out, and there is room again after `HTTPCall.isWritable` was false.
+    func writable()
+    /// The client is gone before the answer was whole. Nothing is called afterwards.
+    func cancelled()
+}
+
+/// The way of one request and its answer over a connection. Belongs to the connection's event loop.
+protocol HTTPExchange: AnyObject {
+    /// Bytes of the answer that wait.
+    var pendingBytes: Int { get }
+    func respond(_ response: HTTPResponse)
+    func begin(status: Int, headers: [(name: String, value: String)])
+    func write(_ bytes: [UInt8])
+    func end()
+    func abort()
+    func pauseReading()
+    func resumeReading()
+}
+
+/// A request that waits for its answer. The answer is given whole by `respond`, now or later, on any thread; or in
+/// pieces by `begin`, `write` and `end`, on `eventLoop`.
+public final class HTTPCall: @unchecked Sendable {
     public let request: HTTPRequest
     /// The event loop of the connection the request came on.
     public let eventLoop: any EventLoop
-    private let reply: @Sendable (HTTPResponse) -> Void
+    private let server: Server
+    private let exchange: any HTTPExchange
 
-    init(request: HTTPRequest, eventLoop: any EventLoop, reply: @escaping @Sendable (HTTPResponse) -> Void) {
+    init(request: HTTPRequest, eventLoop: any EventLoop, server: Server, exchange: any HTTPExchange) {
         self.request = request
         self.eventLoop = eventLoop
-        self.reply = reply
+        self.server = server
+        self.exchange = exchange
     }
 
     /// Answers the request. A second answer does nothing.
     public func respond(_ response: HTTPResponse) {
         if eventLoop.inEventLoop {
-            reply(response)
+            exchange.respond(response)
         } else {
-            eventLoop.execute { [reply] in reply(response) }
+            eventLoop.execute { [exchange = UnsafeTransfer(exchange)] in exchange.value.respond(response) }
         }
     }
+
+    /// Begins an answer whose body follows in pieces.
+    public func begin(status: Int, headers: [(name: String, value: String)]) {
+        eventLoop.preconditionInEventLoop()
+        exchange.begin(status: status, headers: headers)
+    }
+
+    /// Sends a piece of the answer.
+    public func write(_ bytes: [UInt8]) {
+        eventLoop.preconditionInEventLoop()
+        exchange.write(bytes)
+    }
+
+    /// Ends the answer after what was written.
+    public func end() {
+        eventLoop.preconditionInEventLoop()
+        exchange.end()
+    }
+
+    /// Breaks the answer off, so that the client sees that it is not whole.
+    public func abort() {
+        eventLoop.preconditionInEventLoop()
+        exchange.abort()
+    }
+
+    /// How many bytes of the answer wait for the client.
+    public var pendingBytes: Int { exchange.pendingBytes }
+
+    /// Whether few enough bytes wait that more may be written.
+    public var isWritable: Bool { pendingBytes < server.configuration.highWaterMark }
+
+    /// Stops the flow of the request's body; some bytes that are on their way may still come.
+    public func pauseReading() { exchange.pauseReading() }
+
+    /// Lets the body flow again.
+    public func resumeReading() { exchange.resumeReading() }
+
+    /// Calls the server's method at `path` for this request, or gives nil when there is none. The call has no identity of
+    /// its own: whoever made the connection, only `metadata` says on whose behalf it is made.
+    public func call(
+        _ path: String, metadata: Metadata, timeout: TimeAmount?, receiver: any LocalCallReceiver
+    ) -> LocalCall? {
+        server.makeCall(
+            path, metadata: metadata, peer: request.peer, eventLoop: eventLoop, timeout: timeout, receiver: receiver)
+    }
+}
+
+/// Takes a value that belongs to an event loop back to that loop.
+private struct UnsafeTransfer<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
 }
 
 extension Metadata {

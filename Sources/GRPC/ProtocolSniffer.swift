@@ -9,13 +9,15 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
     private let server: Server
+    private let endpoint: Server.Endpoint
     private let loop: EventLoopContext
     private let peer: Server.Peer
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
 
-    init(server: Server, loop: EventLoopContext, peer: Server.Peer) {
+    init(server: Server, endpoint: Server.Endpoint, loop: EventLoopContext, peer: Server.Peer) {
         self.server = server
+        self.endpoint = endpoint
         self.loop = loop
         self.peer = peer
     }
@@ -50,7 +52,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
             let operations = context.pipeline.syncOperations
             if isHTTP2 {
                 try operations.addHandler(
-                    ServerConnection(server: server, loop: loop, peer: peer), position: .after(self))
+                    ServerConnection(server: server, endpoint: endpoint, loop: loop, peer: peer), position: .after(self))
             } else {
                 try addHTTP1(context)
             }
@@ -64,8 +66,27 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func addHTTP1(_ context: ChannelHandlerContext) throws {
-        try context.pipeline.syncOperations.configureHTTPServerPipeline(
-            position: .after(self), withPipeliningAssistance: true, withErrorHandling: true)
-        try context.pipeline.syncOperations.addHandler(HTTP1Handler(server: server, peer: peer))
+        guard let handlers = endpoint.http else {
+            server.observer.connectionRejected?(peer.address, "not HTTP/2, and nothing but gRPC is spoken here")
+            throw ChannelError.inappropriateOperationForState
+        }
+        let operations = context.pipeline.syncOperations
+        let handler = HTTP1Handler(server: server, handlers: handlers, peer: peer)
+        var upgrade: NIOHTTPServerUpgradeConfiguration?
+        if let upgrader = WebSocketHandler.upgrader(server: server, handlers: handlers, peer: peer) {
+            upgrade = (
+                upgraders: [upgrader],
+                completionHandler: { context in
+                    context.pipeline.syncOperations.removeHandler(handler, promise: nil)
+                }
+            )
+        }
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderListSize = Int(server.configuration.maximumHeaderList)
+        try operations.configureHTTPServerPipeline(
+            position: .after(self), withPipeliningAssistance: true, withServerUpgrade: upgrade,
+            withErrorHandling: true, withOutboundHeaderValidation: true, withEncoderConfiguration: .init(),
+            withDecoderLimitConfiguration: limits)
+        try operations.addHandler(handler)
     }
 }

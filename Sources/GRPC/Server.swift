@@ -16,7 +16,8 @@ import TLS
 ///   call and the request's bytes; they answer at once or later, from any thread, best in one hop for a whole batch:
 ///   `call.eventLoop.execute { for (call, reply) in batch { call.respond(reply) } }`. Connections that were touched
 ///   during one turn of an event loop are written to once, at its end.
-/// - Requests that are not gRPC (another content type and a path that no method has) go to the `http` closure.
+/// - Requests that are not gRPC (another content type and a path that no method has) go to the `http` handlers, which
+///   may call the methods in turn (`HTTPCall.call`).
 ///
 /// What bounds it: messages, header lists, unfinished requests per connection, unread replies per stream and per
 /// connection, resets and pings; each has its constant in `Configuration`. Windows open only as handlers take bytes, and
@@ -82,13 +83,26 @@ public final class Server: Sendable {
         }
     }
 
-    /// Answers requests that are not gRPC, on the event loop of their connection.
-    public typealias HTTPHandler = @Sendable (HTTPCall) -> Void
+    /// What connections of one listener may be used for.
+    public struct Endpoint: Sendable {
+        /// Whether gRPC is spoken there. When not, calls are requests like others; when nothing but gRPC is, HTTP/1.1 is
+        /// not understood.
+        public var servesGRPC: Bool
+        /// How requests that are not gRPC are answered there; nil when they are not.
+        public var http: HTTPHandlers?
+
+        /// An endpoint for these uses.
+        public init(servesGRPC: Bool = true, http: HTTPHandlers?) {
+            self.servesGRPC = servesGRPC
+            self.http = http
+        }
+    }
 
     let configuration: Configuration
     let methods: MethodTable
-    let httpHandler: HTTPHandler?
     let observer: ServerObserver
+    /// What listeners are for that say nothing else.
+    private let endpoint: Endpoint
 
     private struct State {
         var listeners: [any Channel] = []
@@ -111,17 +125,17 @@ public final class Server: Sendable {
     ///   - observer: hooks for metrics and logs.
     ///   - readBatchEnded: called on an event loop at the end of a turn in which requests went to handlers, before
     ///     replies are written. Handlers may collect requests and hand them on here, once for many.
-    ///   - http: answers what is not gRPC; without it such requests get status 415 and HTTP/1.1 gets 404.
+    ///   - http: answers what is not gRPC; without it such requests get status 415, and HTTP/1.1 gets no answer.
     public init(
         group: any EventLoopGroup, configuration: Configuration = Configuration(), methods: [String: Method],
         observer: ServerObserver = ServerObserver(), readBatchEnded: (@Sendable (any EventLoop) -> Void)? = nil,
-        http: HTTPHandler? = nil
+        http: HTTPHandlers? = nil
     ) {
         self.group = group
         self.configuration = configuration
         self.methods = MethodTable(methods, observer: observer)
         self.observer = observer
-        httpHandler = http
+        endpoint = Endpoint(http: http)
         var loops: [ObjectIdentifier: EventLoopContext] = [:]
         for loop in group.makeIterator() {
             loops[ObjectIdentifier(loop)] = EventLoopContext(eventLoop: loop, readBatchEnded: readBatchEnded)
@@ -134,32 +148,36 @@ public final class Server: Sendable {
     /// Listens on a TCP address; port 0 picks a free one. Gives the address that is listened on.
     @discardableResult
     public func bind(host: String, port: Int, tls: TLSListener? = nil) async throws -> SocketAddress {
-        try await listen(tls) { try await $0.bind(host: host, port: port).get() }
+        try await listen(tls, endpoint) { try await $0.bind(host: host, port: port).get() }
     }
 
     /// Listens on a Unix domain socket, taking the place of a file that is left over there.
     @discardableResult
     public func bind(unixDomainSocketPath path: String, tls: TLSListener? = nil) async throws -> SocketAddress {
-        try await listen(tls) {
+        try await listen(tls, endpoint) {
             try await $0.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
         }
     }
 
     /// Takes connections from a socket that is bound and listens already. The server closes it from now on.
-    /// - Parameter tls: what the connections must pass before anything is read from them; nil when they are plain.
+    /// - Parameters:
+    ///   - tls: what the connections must pass before anything is read from them; nil when they are plain.
+    ///   - endpoint: what they may be used for; nil for gRPC and the server's own HTTP.
     @discardableResult
-    public func accept(from descriptor: CInt, tls: TLSListener? = nil) async throws -> SocketAddress {
-        try await listen(tls) { try await $0.withBoundSocket(descriptor).get() }
+    public func accept(
+        from descriptor: CInt, tls: TLSListener? = nil, for endpoint: Endpoint? = nil
+    ) async throws -> SocketAddress {
+        try await listen(tls, endpoint ?? self.endpoint) { try await $0.withBoundSocket(descriptor).get() }
     }
 
     private func listen(
-        _ tls: TLSListener?, _ bind: (ServerBootstrap) async throws -> any Channel
+        _ tls: TLSListener?, _ endpoint: Endpoint, _ bind: (ServerBootstrap) async throws -> any Channel
     ) async throws -> SocketAddress {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try setUp(channel, tls: tls) }
+                channel.eventLoop.makeCompletedFuture { try setUp(channel, tls: tls, for: endpoint) }
             }
             // The selector reports what is left after one read, so asking again at once is a system call for nothing.
             .childChannelOption(.maxMessagesPerRead, value: 1)
@@ -177,7 +195,7 @@ public final class Server: Sendable {
     }
 
     /// Puts the handlers on an accepted connection.
-    func setUp(_ channel: any Channel, tls: TLSListener? = nil) throws {
+    func setUp(_ channel: any Channel, tls: TLSListener? = nil, for endpoint: Endpoint? = nil) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else {
             throw Status(.internal, "the event loop is not one of the server's")
         }
@@ -193,9 +211,11 @@ public final class Server: Sendable {
             observer.connectionClosed?(peer)
             forget(ObjectIdentifier(channel))
         }
+        let endpoint = endpoint ?? self.endpoint
         let welcome = { [self] (identity: String?) in
             try channel.pipeline.syncOperations.addHandler(
-                ProtocolSniffer(server: self, loop: loop, peer: Peer(address: peer, identity: identity)))
+                ProtocolSniffer(
+                    server: self, endpoint: endpoint, loop: loop, peer: Peer(address: peer, identity: identity)))
         }
         guard let tls else { return try welcome(nil) }
         try tls.secure(
@@ -209,6 +229,20 @@ public final class Server: Sendable {
         var address: String
         /// The common name in a certificate that was verified.
         var identity: String?
+    }
+
+    /// Begins a call of the method at `path`; nil when there is none. Only on `eventLoop`, one of the server's.
+    func makeCall(
+        _ path: String, metadata: Metadata, peer: String, eventLoop: any EventLoop, timeout: TimeAmount?,
+        receiver: any LocalCallReceiver
+    ) -> LocalCall? {
+        eventLoop.preconditionInEventLoop()
+        guard let loop = loops[ObjectIdentifier(eventLoop)],
+            let entry = Array(path.utf8).withUnsafeBytes({ methods.find($0) })
+        else { return nil }
+        return LocalCall(
+            server: self, loop: loop, entry: entry, metadata: metadata, peer: peer, timeout: timeout,
+            receiver: receiver)
     }
 
     private static func describe(_ address: SocketAddress?) -> String {

@@ -4,6 +4,7 @@ import NIOCore
 /// The server's side of one HTTP/2 connection: its calls, their deadlines, and the bounds on what a client may do.
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let server: Server
+    let endpoint: Server.Endpoint
     let peer: String
     /// The common name in the client's certificate, when one was verified.
     let peerIdentity: String?
@@ -26,8 +27,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Told apart from pings that serve other ends.
     private static let farewellPayload: UInt64 = 0x6661_7265_7765_6C6C
 
-    init(server: Server, loop: EventLoopContext, peer: Server.Peer) {
+    init(server: Server, endpoint: Server.Endpoint, loop: EventLoopContext, peer: Server.Peer) {
         self.server = server
+        self.endpoint = endpoint
         self.peer = peer.address
         peerIdentity = peer.identity
         let configuration = server.configuration

@@ -3,7 +3,7 @@ import NIOCore
 
 /// One request on the server's side of an HTTP/2 connection: a gRPC call, or a plain HTTP request. It is both the
 /// stream's state and what `UnaryCall` and `StreamCall` refer to, so that a call costs one object.
-final class ServerStream: HTTP2Stream, @unchecked Sendable {
+final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     private enum Kind {
         case undecided, unary, streaming, http
     }
@@ -34,8 +34,12 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     private var hasDispatched = false
     /// Arrived bytes that a paused handler has not been given.
     private var held: [UInt8] = []
+    /// How many bytes of a paused request that is not gRPC the window has yet to open by.
+    private var heldBytes = 0
     private var isPaused = false
     private var httpRequest: HTTPRequest?
+    /// What a request that is not gRPC goes to as it comes.
+    private var httpHandler: (any HTTPStreamHandler)?
     private var wantsHeadOnly = false
     private var trailers = Metadata()
     private var status = Status.ok
@@ -59,13 +63,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
 
     private func begin(_ head: RequestHead) {
         entry = head.path.withUnsafeBytes { connection.findMethod($0) }
-        if head.contentType != .grpc, entry == nil, connection.server.httpHandler != nil {
-            kind = .http
-            let request = HTTPRequest(
-                head: head, peer: connection.peer, peerIdentity: connection.peerIdentity)
-            wantsHeadOnly = request.method == "HEAD"
-            httpRequest = request
-            return
+        if head.contentType != .grpc && entry == nil || !connection.endpoint.servesGRPC,
+            let handlers = connection.endpoint.http
+        {
+            return beginHTTP(head, handlers)
         }
         if let refusal = refusal(of: head) { return refuse(refusal.status, httpStatus: refusal.httpStatus) }
         guard let entry else { return refuse(connection.server.methods.refusal(of: head.path)) }
@@ -89,7 +90,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         case .unary: kind = .unary
         case .stream(let makeHandler):
             kind = .streaming
-            let handler = makeHandler(StreamCall(stream: self))
+            let handler = makeHandler(StreamCall(carrier: .stream(self)))
             // A factory may have ended the call already.
             if !isFinished { self.handler = handler }
             connection.loop.noteDispatch()
@@ -180,7 +181,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
             guard !hasDispatched, case .unary(let method) = entry?.method else { return }
             hasDispatched = true
             connection.loop.noteDispatch()
-            method(UnaryCall(stream: self), bytes)
+            method(UnaryCall(carrier: .stream(self)), bytes)
         case .streaming:
             connection.loop.noteDispatch()
             handler?.received(bytes)
@@ -208,10 +209,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         guard !isFinished else { return }
         switch kind {
         case .http:
+            if let httpHandler { return httpHandler.ended() }
             guard let request = httpRequest else { return }
             httpRequest = nil
-            connection.server.httpHandler?(
-                HTTPCall(request: request, eventLoop: connection.loop.eventLoop) { [self] in reply($0) })
+            connection.endpoint.http?.answer(makeHTTPCall(request))
         case .unary:
             guard !hasDispatched else { return }
             let text =
@@ -243,7 +244,10 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
         onCancel = nil
         let handler = handler
         self.handler = nil
+        let httpHandler = httpHandler
+        self.httpHandler = nil
         handler?.cancelled(reason)
+        httpHandler?.cancelled()
         hook?(reason)
     }
 
@@ -256,6 +260,12 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     func resumeReading() {
         guard isPaused, !isFinished else { return }
         isPaused = false
+        if kind == .http {
+            session?.consume(self, heldBytes)
+            heldBytes = 0
+            connection.setDirty()
+            return
+        }
         let bytes = held
         held = []
         session?.consume(self, bytes.count)
@@ -361,6 +371,7 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
     override func drained() {
         guard !isFinished else { return }
         handler?.writable()
+        httpHandler?.writable()
     }
 
     private func queue(_ message: [UInt8]) {
@@ -394,29 +405,86 @@ final class ServerStream: HTTP2Stream, @unchecked Sendable {
 
     // MARK: Plain HTTP
 
+    private func beginHTTP(_ head: RequestHead, _ handlers: HTTPHandlers) {
+        kind = .http
+        entry = nil
+        let request = HTTPRequest(head: head, peer: connection.peer, peerIdentity: connection.peerIdentity)
+        wantsHeadOnly = request.method == "HEAD"
+        httpRequest = request
+        guard let stream = handlers.stream, let handler = stream(makeHTTPCall(request)) else { return }
+        httpRequest = nil
+        if !isFinished { httpHandler = handler }
+    }
+
+    private func makeHTTPCall(_ request: HTTPRequest) -> HTTPCall {
+        HTTPCall(request: request, eventLoop: connection.loop.eventLoop, server: connection.server, exchange: self)
+    }
+
     private func receivedBody(_ bytes: UnsafeRawBufferPointer) {
+        if let httpHandler {
+            if !isPaused { session?.consume(self, bytes.count) } else { heldBytes += bytes.count }
+            return httpHandler.received(Array(bytes))
+        }
         guard let count = httpRequest?.body.count, count + bytes.count <= configuration.maximumHTTPBody else {
             httpRequest = nil
-            return reply(HTTPResponse(status: 413, text: "request body too large\n"))
+            return respond(HTTPResponse(status: 413, text: "request body too large\n"))
         }
         httpRequest?.body.append(contentsOf: bytes)
         session?.consume(self, bytes.count)
     }
 
-    private func reply(_ response: HTTPResponse) {
-        guard !isFinished, let session else { return }
+    var pendingBytes: Int { outbound.pendingBytes }
+
+    func respond(_ response: HTTPResponse) {
+        guard !isFinished, !hasSentHead else { return }
+        let headers = response.headers.filter { $0.name.lowercased() != "content-length" }
+        let length = ("content-length", String(response.body.count))
+        let hasBody = !response.body.isEmpty && !wantsHeadOnly
+        sendHTTPHead(response.status, [length] + headers, hasBody: hasBody)
+        if hasBody { write(response.body) }
+        end()
+    }
+
+    func begin(status: Int, headers: [(name: String, value: String)]) {
+        guard !isFinished, !hasSentHead else { return }
+        sendHTTPHead(status, headers, hasBody: !wantsHeadOnly)
+    }
+
+    private func sendHTTPHead(_ status: Int, _ headers: [(name: String, value: String)], hasBody: Bool) {
+        guard let session else { return }
+        hasSentHead = true
+        var block = HeaderBlock()
+        block.add(":status", String(status))
+        for (name, value) in headers { block.add(name.lowercased(), value) }
+        if !hasBody { isEnding = true }
+        block.withFields { session.submitResponse(self, $0, hasBody: hasBody) }
+        connection.setDirty()
+    }
+
+    func write(_ bytes: [UInt8]) {
+        guard !isFinished, hasSentHead, !isEnding, let session else { return }
+        outbound.append(raw: bytes)
+        session.queued(bytes.count)
+        if outbound.pendingBytes >= configuration.highWaterMark { producerWaits = true }
+        session.resume(self)
+        connection.setDirty()
+        connection.checkQueued()
+    }
+
+    func end() {
+        guard !isFinished, hasSentHead else { return }
         isFinished = true
         isEnding = true
-        var block = HeaderBlock()
-        block.add(":status", String(response.status))
-        block.add("content-length", String(response.body.count))
-        for (name, value) in response.headers { block.add(name.lowercased(), value) }
-        let hasBody = !response.body.isEmpty && !wantsHeadOnly
-        if hasBody {
-            outbound.append(raw: response.body)
-            session.queued(response.body.count)
-        }
-        block.withFields { session.submitResponse(self, $0, hasBody: hasBody) }
+        httpHandler = nil
+        session?.resume(self)
+        connection.setDirty()
+    }
+
+    func abort() {
+        guard !isFinished else { return }
+        isFinished = true
+        httpHandler = nil
+        session?.reset(self, code: NGHTTP2_INTERNAL_ERROR.rawValue)
         connection.setDirty()
     }
 }

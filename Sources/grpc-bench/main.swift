@@ -16,7 +16,7 @@ let doNothing: [String: Method] = ["/etcdserverpb.KV/Put": .unary { call, _ in c
 let methods = doNothing.merging(Toy.methods) { $1 }.merging(HealthService().methods) { $1 }
 let server = Server(
     group: group, methods: methods,
-    http: { call in
+    http: HTTPHandlers { call in
         call.respond(HTTPResponse(status: 200, text: "\(call.request.method) \(call.request.target)\n"))
     })
 let address = try await server.bind(host: "127.0.0.1", port: port)

@@ -144,7 +144,7 @@ import Testing
         let rejected = Box<[String]>([])
         var observer = ServerObserver()
         observer.connectionRejected = { _, reason in rejected.value.append(reason) }
-        let client = try RawClient(methods: Self.methods, observer: observer)
+        let client = try RawClient(methods: Self.methods, observer: observer, http: { _ in })
         // The beginning of a TLS handshake, from a client that was told `https`.
         try client.write([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03])
         #expect(!client.channel.isActive)

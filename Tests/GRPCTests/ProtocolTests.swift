@@ -7,7 +7,7 @@ import Testing
 /// HTTP/1.1, HTTP/2 and gRPC on one port, and the health service.
 @Suite struct ProtocolTests {
     private static let echo: [String: Method] = ["/t.T/Echo": .unary { call, message in call.respond(message) }]
-    private static let http: Server.HTTPHandler = { call in
+    private static let http: @Sendable (HTTPCall) -> Void = { call in
         let body = "\(call.request.method) \(call.request.path) \(call.request.body.count)"
         call.respond(HTTPResponse(status: 200, headers: [("X-Kind", "test")], body: Array(body.utf8)))
     }
@@ -149,7 +149,7 @@ import Testing
     }
 
     @Test func everythingOverOneTCPPort() async throws {
-        let server = Server(group: MultiThreaded.group, methods: Self.echo, http: Self.http)
+        let server = Server(group: MultiThreaded.group, methods: Self.echo, http: HTTPHandlers(answer: Self.http))
         let address = try await server.bind(host: "127.0.0.1", port: 0)
         let port = try #require(address.port)
         let client = try await ClientConnection.connect(host: "127.0.0.1", port: port, group: MultiThreaded.group)

@@ -91,13 +91,14 @@ final class RawClient {
 
     init(
         methods: [String: Method] = [:], _ configure: (inout Server.Configuration) -> Void = { _ in },
-        observer: ServerObserver = ServerObserver(), http: Server.HTTPHandler? = nil
+        observer: ServerObserver = ServerObserver(), http: (@Sendable (HTTPCall) -> Void)? = nil
     ) throws {
         loop = EmbeddedEventLoop()
         var configuration = Server.Configuration()
         configure(&configuration)
         server = Server(
-            group: loop, configuration: configuration, methods: methods, observer: observer, http: http)
+            group: loop, configuration: configuration, methods: methods, observer: observer,
+            http: http.map { HTTPHandlers(answer: $0) })
         channel = EmbeddedChannel(loop: loop)
         try server.setUp(channel)
         try channel.connect(to: SocketAddress(unixDomainSocketPath: "/raw")).wait()

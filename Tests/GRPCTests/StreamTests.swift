@@ -212,7 +212,7 @@ import Testing
         client.send([1])
         try wire.run()
         weak let handler = handlers.value.first
-        weak let stream = handlers.value.first?.call.stream
+        weak let stream = handlers.value.first?.call.serverStream
         weak let clientStream = client.stream
         switch how {
         case "finish": handler?.call.finish()
@@ -242,5 +242,12 @@ import Testing
         wire.loop.advanceTime(by: .hours(3))
         #expect(connection == nil)
         #expect(session == nil)
+    }
+}
+
+extension StreamCall {
+    fileprivate var serverStream: ServerStream? {
+        if case .stream(let stream) = carrier { return stream }
+        return nil
     }
 }

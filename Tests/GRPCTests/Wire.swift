@@ -17,14 +17,14 @@ final class Wire {
         methods: [String: Method] = [:], server configure: (inout Server.Configuration) -> Void = { _ in },
         client configureClient: (inout ClientConnection.Configuration) -> Void = { _ in },
         observer: ServerObserver = ServerObserver(), readBatchEnded: (@Sendable (any EventLoop) -> Void)? = nil,
-        http: Server.HTTPHandler? = nil
+        http: (@Sendable (HTTPCall) -> Void)? = nil
     ) throws {
         loop = EmbeddedEventLoop()
         var configuration = Server.Configuration()
         configure(&configuration)
         server = Server(
             group: loop, configuration: configuration, methods: methods, observer: observer,
-            readBatchEnded: readBatchEnded, http: http)
+            readBatchEnded: readBatchEnded, http: http.map { HTTPHandlers(answer: $0) })
         serverChannel = EmbeddedChannel(loop: loop)
         try server.setUp(serverChannel)
         serverChannel.pipeline.fireChannelActive()

@@ -1,0 +1,205 @@
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// A WebSocket as a request and its answer: each message that comes is a line of the request's body, each line of the
+/// answer's body goes out as a text message. The answer's status and fields have no place there, and when it ends, so
+/// does the connection.
+final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Sendable {
+    typealias InboundIn = WebSocketFrame
+    typealias OutboundOut = WebSocketFrame
+
+    private let server: Server
+    private let request: HTTPRequest
+    private let handlers: HTTPHandlers
+    private var context: ChannelHandlerContext?
+    private var handler: (any HTTPStreamHandler)?
+    /// The fragments so far of a message that is not whole.
+    private var message: [UInt8]?
+    /// The end of what was written, which is no whole line yet.
+    private var line: [UInt8] = []
+    private var isOver = false
+    private(set) var pendingBytes = 0
+    private var producerWaits = false
+    private var keepalive: RepeatedTask?
+    private var isPingOutstanding = false
+
+    init(server: Server, request: HTTPRequest, handlers: HTTPHandlers) {
+        self.server = server
+        self.request = request
+        self.handlers = handlers
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let interval = server.configuration.idleTimeout
+        keepalive = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
+            checkKeepalive()
+        }
+        guard let stream = handlers.stream else { return close(context) }
+        let call = HTTPCall(request: request, eventLoop: context.eventLoop, server: server, exchange: self)
+        guard let handler = stream(call) else { return end() }
+        if !isOver { self.handler = handler }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { closed() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        closed()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func closed() {
+        keepalive?.cancel()
+        keepalive = nil
+        context = nil
+        isOver = true
+        let handler = handler
+        self.handler = nil
+        handler?.cancelled()
+    }
+
+    /// A peer that has nothing to say is asked whether it is there.
+    private func checkKeepalive() {
+        guard let context else { return }
+        if isPingOutstanding { return close(context) }
+        isPingOutstanding = true
+        let frame = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer())
+        context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
+    }
+
+    // MARK: What arrives
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        isPingOutstanding = false
+        switch frame.opcode {
+        case .text, .binary:
+            guard message == nil else { return refuse(.protocolError, context) }
+            message = []
+            add(frame, context)
+        case .continuation:
+            guard message != nil else { return refuse(.protocolError, context) }
+            add(frame, context)
+        case .ping:
+            let pong = WebSocketFrame(fin: true, opcode: .pong, data: frame.unmaskedData)
+            context.writeAndFlush(wrapOutboundOut(pong), promise: nil)
+        case .connectionClose:
+            var data = frame.unmaskedData
+            let code = data.readInteger(as: UInt16.self).map { WebSocketErrorCode(codeNumber: Int($0)) }
+            refuse(code ?? .normalClosure, context)
+        default: break
+        }
+    }
+
+    private func add(_ frame: WebSocketFrame, _ context: ChannelHandlerContext) {
+        message?.append(contentsOf: frame.unmaskedData.readableBytesView)
+        guard let count = message?.count, count <= server.configuration.maximumHTTPBody else {
+            return refuse(.messageTooLarge, context)
+        }
+        guard frame.fin, let whole = message else { return }
+        message = nil
+        handler?.received(whole + [UInt8(ascii: "\n")])
+    }
+
+    private func refuse(_ code: WebSocketErrorCode, _ context: ChannelHandlerContext) {
+        var data = ByteBuffer()
+        data.write(webSocketErrorCode: code)
+        context.write(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: data)), promise: nil)
+        close(context)
+    }
+
+    private func close(_ context: ChannelHandlerContext) {
+        context.flush()
+        context.close(promise: nil)
+    }
+
+    // MARK: The answer
+
+    func respond(_ response: HTTPResponse) {
+        write(response.body)
+        end()
+    }
+
+    func begin(status: Int, headers: [(name: String, value: String)]) {}
+
+    func write(_ bytes: [UInt8]) {
+        guard !isOver else { return }
+        var rest = bytes[...]
+        while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            line += rest[..<newline]
+            rest = rest[(newline + 1)...]
+            sendLine()
+        }
+        line += rest
+    }
+
+    private func sendLine() {
+        guard let context, !line.isEmpty else { return }
+        let count = line.count
+        pendingBytes += count
+        if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in wrote(count) }
+        let frame = WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: line))
+        line = []
+        context.writeAndFlush(wrapOutboundOut(frame), promise: promise)
+    }
+
+    private func wrote(_ count: Int) {
+        pendingBytes -= count
+        guard producerWaits, pendingBytes <= server.configuration.lowWaterMark else { return }
+        producerWaits = false
+        handler?.writable()
+    }
+
+    func end() {
+        guard !isOver else { return }
+        sendLine()
+        isOver = true
+        handler = nil
+        context?.close(promise: nil)
+    }
+
+    func abort() { end() }
+
+    func pauseReading() { try? context?.channel.syncOptions?.setOption(.autoRead, value: false) }
+
+    func resumeReading() { try? context?.channel.syncOptions?.setOption(.autoRead, value: true) }
+}
+
+extension WebSocketHandler {
+    /// What turns connections of `server` into WebSockets, when their request asks for it and `handlers` agree.
+    static func upgrader(server: Server, handlers: HTTPHandlers, peer: Server.Peer) -> NIOWebSocketServerUpgrader? {
+        guard let accepts = handlers.webSocket else { return nil }
+        @Sendable func request(_ head: HTTPRequestHead) -> HTTPRequest? {
+            let headers = head.headers.map { (name: $0.name.lowercased(), value: $0.value) }
+            return accepts(
+                HTTPRequest(
+                    method: head.method.rawValue, target: head.uri, headers: headers, body: [], peer: peer.address,
+                    peerIdentity: peer.identity))
+        }
+        return NIOWebSocketServerUpgrader(
+            maxFrameSize: server.configuration.maximumHTTPBody,
+            shouldUpgrade: { channel, head in
+                guard head.method == .GET, request(head) != nil else {
+                    return channel.eventLoop.makeSucceededFuture(nil)
+                }
+                var answer = HTTPHeaders()
+                // A token may come as the name of a subprotocol, which the client then wants to be confirmed.
+                if head.headers.first(name: "sec-websocket-protocol")?.hasPrefix("Bearer") == true {
+                    answer.add(name: "Sec-WebSocket-Protocol", value: "Bearer")
+                }
+                return channel.eventLoop.makeSucceededFuture(answer)
+            },
+            upgradePipelineHandler: { channel, head in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let request = request(head) else { throw ChannelError.inappropriateOperationForState }
+                    try channel.pipeline.syncOperations.addHandler(
+                        WebSocketHandler(server: server, request: request, handlers: handlers))
+                }
+            })
+    }
+}
