@@ -24,14 +24,15 @@ struct ChainVerifier: Sendable {
     }
 
     private let roots: [Certificate]
-    private let store: CertificateStore
+    /// nil for what the system trusts, which is read when it is first needed.
+    private let store: CertificateStore?
     private let purpose: Purpose
 
     /// A verifier that trusts `roots`, or what the system trusts when that is nil.
     init(roots: [Certificate]?, purpose: Purpose) {
         self.roots = roots ?? []
         self.purpose = purpose
-        store = roots.map { CertificateStore($0) } ?? .systemTrustRoots
+        store = roots.map { CertificateStore($0) }
     }
 
     /// Checks `presented`, the other side's own certificate first, and returns that one.
@@ -51,7 +52,7 @@ struct ChainVerifier: Sendable {
             guard UsagePolicy.allows(purpose.usage, leaf) else { throw .wrongUsage }
             return leaf
         }
-        var verifier = Verifier(rootCertificates: store) {
+        var verifier = Verifier(rootCertificates: store ?? .systemTrustRoots) {
             RFC5280Policy()
             UsagePolicy(usage: purpose.usage)
         }

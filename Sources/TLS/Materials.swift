@@ -68,11 +68,7 @@ struct Materials: Sendable {
             .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384,
             .rsaPkcs1Sha384, .ecdsaSecp521R1Sha512, .rsaPssRsaeSha512, .rsaPkcs1Sha512, .ed25519,
         ]
-        let suites = settings.cipherSuites.filter { CipherSuites.served.contains($0) }
-        if !settings.cipherSuites.isEmpty {
-            guard !suites.isEmpty else { throw .settings("none of the given TLS cipher suites is served") }
-            configuration.cipherSuiteValues = suites.map { NIOTLSCipher($0) }
-        }
+        try choose(settings, &configuration)
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch NIOSSLError.failedToLoadPrivateKey {
@@ -83,6 +79,21 @@ struct Materials: Sendable {
                 throw .mismatch(certificate: pair.certificateFile, key: pair.keyFile)
             }
             throw .library("\(error)")
+        }
+    }
+
+    private static func choose(_ settings: TLSSettings, _ configuration: inout TLSConfiguration) throws(TLSError) {
+        if settings.cipherSuites.isEmpty { return }
+        let suites = settings.cipherSuites.filter { CipherSuites.served.contains($0) }
+        if !suites.isEmpty {
+            configuration.cipherSuiteValues = suites.map { NIOTLSCipher($0) }
+        } else if settings.cipherSuites.contains(where: { CipherSuites.ofTLS13.contains($0) }),
+            settings.maximumVersion != .tls12
+        {
+            // Nothing is left for TLS 1.2.
+            configuration.minimumTLSVersion = .tlsv13
+        } else {
+            throw .settings("none of the given TLS cipher suites is served")
         }
     }
 
@@ -162,12 +173,4 @@ private struct LoadedPair {
     private static func contains(_ bytes: [UInt8], _ text: String) -> Bool {
         String(decoding: bytes, as: UTF8.self).contains(text)
     }
-}
-
-/// The cipher suites of TLS 1.2 that the library has.
-public enum CipherSuites {
-    /// By number, as registered with IANA.
-    public static let served: Set<UInt16> = [
-        0x2F, 0x35, 0x9C, 0x9D, 0xC009, 0xC00A, 0xC013, 0xC014, 0xC02B, 0xC02C, 0xC02F, 0xC030, 0xCCA8, 0xCCA9,
-    ]
 }
