@@ -101,7 +101,7 @@ let package = Package(
             "EtcdServer",
             [
                 "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
-                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Reflection", "Watch", "WireFormat",
+                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Reflection", "TLS", "Watch", "WireFormat",
                 "WriteAheadLog",
                 crypto, log,
                 protobuf,

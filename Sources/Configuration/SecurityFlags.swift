@@ -125,6 +125,9 @@ public struct TLSPolicy: Equatable, Sendable {
 
     init(_ settings: Settings) {
         cipherSuites = settings.list("cipher-suites")
+        for name in cipherSuites where CipherSuite(named: name) == nil {
+            settings.note("unexpected TLS cipher suite \"\(name)\"")
+        }
         minimumVersion = Self.version("tls-min-version", settings) ?? .tls12
         maximumVersion = Self.version("tls-max-version", settings)
         let years: Int = settings.number("self-signed-cert-validity")

@@ -21,7 +21,9 @@ struct Bootstrap {
     private static let joinTimeout = TimeAmount.seconds(10)
 
     /// Asks whom `configuration` names; nothing is asked for a data directory that holds a member.
-    static func prepare(_ configuration: MemberConfiguration, logger: Logger) async throws -> Bootstrap {
+    static func prepare(
+        _ configuration: MemberConfiguration, _ tls: MemberTLS, logger: Logger
+    ) async throws -> Bootstrap {
         var bootstrap = Bootstrap()
         if OpenedMember.exists(configuration, on: POSIXDisk()) {
             logger.info(
@@ -52,7 +54,7 @@ struct Bootstrap {
                 advertisedPeerURLs: configuration.initialAdvertisePeerURLs,
                 electionMilliseconds: Int64(configuration.electionMilliseconds),
                 snapshots: SnapshotDirectory(disk: POSIXDisk(), path: MemberPaths(configuration).snapshots),
-                logger: logger),
+                logger: logger, dialler: tls.dialler),
             events: PeerEvents(
                 received: { _ in }, unreachable: { _ in }, snapshotReported: { _, _ in }, removed: {},
                 request: { $0.respond(PeerResponse(status: 503)) }))

@@ -51,7 +51,8 @@ public final class EtcdMember: @unchecked Sendable {
         // The ports come first: without them nothing is made on the disk.
         let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
         let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0) }
-        let bootstrap = try await Bootstrap.prepare(configuration, logger: logger)
+        let tls = try MemberTLS(configuration, logger: logger)
+        let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
         let opened = try open(configuration, bootstrap, logger: logger)
         logger.info(
             "starting an etcd server",
@@ -67,7 +68,7 @@ public final class EtcdMember: @unchecked Sendable {
         let ready = ReadySignal()
         let isRemoved = Atomic(false)
         let member = EtcdMember(
-            configuration, opened, logger: logger, ready: { ready.signal() },
+            configuration, opened, tls, logger: logger, ready: { ready.signal() },
             removed: {
                 isRemoved.store(true, ordering: .releasing)
                 removed()
@@ -76,16 +77,21 @@ public final class EtcdMember: @unchecked Sendable {
         for peer in opened.firstPeers { member.peers.setPeer(peer.id, urls: peer.peerURLs) }
         let others = opened.core.applier.storedMembers.filter { $0.id != opened.memberID }
         try await member.corruption.checkBeforeServing(others: others.map { ($0.id, $0.peerURLs) })
-        for socket in peerSockets { try await member.peers.accept(from: socket.take()) }
+        for socket in peerSockets {
+            try await member.peers.accept(from: socket.take(), tls: tls.forPeers(socket.url))
+        }
         member.run(opened)
         await ready.wait()
         if isRemoved.load(ordering: .acquiring) { return member }
         member.corruption.start()
         logger.info("ready to serve client requests")
         for socket in clientSockets {
-            try await member.clients.accept(from: socket.take())
+            let secured = try tls.forClients(socket.url)
+            try await member.clients.accept(from: socket.take(), tls: secured)
             logger.info(
-                "serving client traffic insecurely; this is strongly discouraged!",
+                secured == nil
+                    ? "serving client traffic insecurely; this is strongly discouraged!"
+                    : "serving client traffic securely",
                 metadata: ["address": .string(socket.url.authority), "traffic": "grpc+http"])
         }
         return member
@@ -116,7 +122,7 @@ public final class EtcdMember: @unchecked Sendable {
     }
 
     private init(
-        _ configuration: MemberConfiguration, _ opened: OpenedMember, logger: Logger,
+        _ configuration: MemberConfiguration, _ opened: OpenedMember, _ tls: MemberTLS, logger: Logger,
         ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
@@ -161,7 +167,7 @@ public final class EtcdMember: @unchecked Sendable {
                 memberID: opened.memberID, clusterID: opened.clusterID, serverVersion: EtcdVersion.server,
                 advertisedPeerURLs: configuration.initialAdvertisePeerURLs,
                 electionMilliseconds: Int64(configuration.electionMilliseconds), snapshots: opened.snapshots,
-                logger: logger),
+                logger: logger, dialler: tls.dialler),
             events: PeerEvents(
                 received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
                 gone: { member.send(.gone($0)) },

@@ -14,9 +14,6 @@ final class ListeningSocket {
     init(_ url: ServiceURL) throws(StartError) {
         self.url = url
         descriptor = -1
-        guard url.scheme == .http || url.scheme == .unix else {
-            throw StartError("listen \(url.text): TLS listeners are not served by this version")
-        }
         if url.scheme == .unix || url.scheme == .unixs {
             try bind(to: try Self.address(ofSocket: url.host))
         } else {

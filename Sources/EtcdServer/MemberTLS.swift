@@ -39,9 +39,9 @@ struct MemberTLS: Sendable {
         } catch {
             throw StartError(error.description)
         }
-        let files = configuration
-        Self.warn(files.listenClientURLs + files.listenClientHTTPURLs, files.clientTLS, "client", "--cert-file", logger)
-        Self.warn(files.listenPeerURLs, files.peerTLS, "peer", "--peer-cert-file", logger)
+        let clientURLs = configuration.listenClientURLs + configuration.listenClientHTTPURLs
+        Self.warn(clientURLs, configuration.clientTLS, "client", logger)
+        Self.warn(configuration.listenPeerURLs, configuration.peerTLS, "peer", logger)
     }
 
     /// What a listener at `url` puts in front of its connections to clients; nil when the URL asks for nothing.
@@ -133,9 +133,8 @@ struct MemberTLS: Sendable {
             metadata: ["listener": .string(kind), "error": .string(reason)])
     }
 
-    private static func warn(
-        _ urls: [ServiceURL], _ files: TransportSecurity, _ kind: String, _ flag: String, _ logger: Logger
-    ) {
+    private static func warn(_ urls: [ServiceURL], _ files: TransportSecurity, _ kind: String, _ logger: Logger) {
+        let flag = kind == "peer" ? "--peer-client-cert-auth" : "--client-cert-auth"
         for url in urls where url.scheme == .http {
             if !files.isEmpty {
                 logger.warning(
@@ -144,8 +143,8 @@ struct MemberTLS: Sendable {
             }
             if files.requiresClientCertificate {
                 logger.warning(
-                    "scheme is HTTP while --\(kind == "peer" ? "peer-" : "")client-cert-auth is enabled; ignoring client "
-                        + "cert auth for this URL", metadata: ["\(kind)-url": .string(url.text)])
+                    "scheme is HTTP while \(flag) is enabled; ignoring client cert auth for this URL",
+                    metadata: ["\(kind)-url": .string(url.text)])
             }
         }
     }

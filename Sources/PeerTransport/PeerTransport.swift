@@ -37,7 +37,7 @@ public final class PeerTransport: Sendable {
         /// The settings of a member of a cluster.
         public init(
             memberID: UInt64, clusterID: UInt64, serverVersion: String, advertisedPeerURLs: [String],
-            electionMilliseconds: Int64, snapshots: SnapshotDirectory, logger: Logger
+            electionMilliseconds: Int64, snapshots: SnapshotDirectory, logger: Logger, dialler: TLSDialler? = nil
         ) {
             self.memberID = memberID
             self.clusterID = clusterID
@@ -46,6 +46,7 @@ public final class PeerTransport: Sendable {
             self.electionMilliseconds = electionMilliseconds
             self.snapshots = snapshots
             self.logger = logger
+            self.dialler = dialler
         }
     }
 

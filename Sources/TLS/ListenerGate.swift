@@ -155,7 +155,8 @@ final class ListenerGate: ChannelInboundHandler, RemovableChannelHandler, @unche
             let certificate = try Certificate(derEncoded: shown.toDERBytes())
             try listener.check(certificate, materials)
             let names = CertificateNames(certificate)
-            peer.commonName = names.commonName
+            // As in etcd a name counts only where showing a certificate was asked for in so many words.
+            if listener.settings.demandsCertificate { peer.commonName = names.commonName }
             guard listener.settings.checksAddress, let question = AddressQuestion(names, address) else {
                 return welcome(peer, context)
             }
