@@ -39,7 +39,8 @@ public final class Backend {
     let disk: any Disk
     let options: BackendOptions
     /// The file; for checks from outside.
-    package internal(set) var database: Database
+    package var database: Database { current.database }
+    let current: CurrentDatabase
     private var file: FileView
     private var active = Generation()
     private var frozen: FrozenGeneration?
@@ -52,6 +53,7 @@ public final class Backend {
         self.disk = disk
         self.path = path
         self.options = options
+        let database: Database
         do throws(BoltError) {
             database = try Database(
                 disk: disk, path: path, options: options.database, waitingForLock: waitingForLock)
@@ -59,6 +61,7 @@ public final class Backend {
         } catch {
             throw .bolt(error)
         }
+        current = CurrentDatabase(database)
         file = try FileView(database, path: path)
         fileSize = database.fileSize
         sizeInUse = database.sizeInUse
@@ -216,7 +219,7 @@ public final class Backend {
         let generation = active.frozen()
         active = Generation()
         frozen = generation
-        return CommitJob(generation: generation, database: database, path: path)
+        return CommitJob(generation: generation, current: current, path: path)
     }
 
     /// Takes back a job that has run. Views made from now on read its writes from the file.
@@ -244,12 +247,10 @@ public final class Backend {
         database.close()
     }
 
-    /// Goes over to another database that holds the same contents. The old one stays open for the readers that have views
-    /// of it and goes with the last of them.
-    func replaceDatabase(_ replacement: Database, _ view: FileView) {
-        database = replacement
+    /// Goes over to `view`, which is of `database` and holds the same as the file before it.
+    func adopt(_ view: FileView, of database: Database) {
         file = view
-        fileSize = replacement.fileSize
-        sizeInUse = replacement.sizeInUse
+        fileSize = database.fileSize
+        sizeInUse = database.sizeInUse
     }
 }

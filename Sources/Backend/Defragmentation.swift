@@ -1,55 +1,157 @@
 import Bolt
 import Disk
+import Synchronization
 
-extension Backend {
-    /// Copies the file, without its free pages, to a new one beside it and puts that in its place. The owner is held up
-    /// meanwhile; readers go on with the views they have. No commit may be in flight; what is pending is committed first.
-    ///
-    /// When it fails, the file is as it was, but for one case: after a refusal to synchronise the directory the new file is
-    /// in place, and a power loss may bring the old one back. The member should then stop, as after a failed commit.
-    public func defragment() throws(BackendError) {
-        try commitNow()
-        let temporary = path + ".tmp"
-        try removeLeftover(temporary)
+/// What a step of a defragmentation failed with.
+public struct DefragmentationError: Error, Sendable, CustomStringConvertible {
+    /// The reason.
+    public var reason: BackendError
+    /// Whether the new file already has the old one's name, and it is not known which of the two a power loss would leave
+    /// there. The member must stop, as after a failed commit. Otherwise the file is as it was, and nothing is left over.
+    public var isFatal: Bool
+
+    public var description: String { "\(reason)" }
+}
+
+/// Copies a backend's file, without its free pages, to a new one beside it, and puts that in its place, while the owner
+/// goes on writing and readers reading.
+///
+/// A state machine without a thread of its own: whoever runs the backend's ``CommitJob``s calls ``step()`` between them
+/// until it is done, and tells it of each job that has run (``follow(_:)``). Steps are small, so that a commit waits for
+/// one at the most. Each copies on in order of buckets and keys from what is then the newest state (``CompactCopy``),
+/// and writes into the copy what commits have changed behind its position. The step that comes to the end exchanges the
+/// files: only commits wait for it, neither reads nor writes do.
+///
+/// Readers that have views of the old file go on with them; it goes with the last one.
+public final class Defragmentation: @unchecked Sendable {
+    /// What ``step()`` has come to.
+    public enum Progress: Sendable {
+        /// Another step is to follow.
+        case copying
+        /// The new file is in place. ``Backend/finishDefragmentation(_:)`` is to be called.
+        case done
+    }
+
+    /// A step's share: about what a disk writes in the time of a synchronisation of the log or two.
+    private static let pieceBytes = 1 << 20
+    private static let pieceRecords = 4_000
+    /// Bytes that the copy leaves free on the disk: the log's next segment must find room, or the member would stop.
+    public static let reservedBytes = 64 << 20
+
+    private let current: CurrentDatabase
+    private let disk: any Disk
+    private let path: String
+    private let temporary: String
+    private var copy: CompactCopy?
+    /// What was committed since the last step.
+    private var behind: [FrozenGeneration] = []
+    private var view: FileView?
+
+    init(_ current: CurrentDatabase, disk: any Disk, path: String) {
+        self.current = current
+        self.disk = disk
+        self.path = path
+        temporary = path + ".tmp"
+    }
+
+    /// Notes what `job`, which has run, wrote. Its memory is held until the next step.
+    public func follow(_ job: CommitJob) {
+        if copy != nil { behind.append(job.generation) }
+    }
+
+    /// Does one piece of the work. After an error, or once it is done, there is no other step.
+    public func step() throws(DefragmentationError) -> Progress {
+        let isComplete: Bool
         do throws(BackendError) {
-            try exchange(temporary)
+            isComplete = try copyPiece()
+            if isComplete { try rename() }
         } catch {
-            try? removeLeftover(temporary)
-            throw error
+            cancel()
+            throw DefragmentationError(reason: error, isFatal: false)
         }
-        do throws(DiskError) {
-            try disk.synchronizeDirectory(directory)
+        guard isComplete else { return .copying }
+        do throws(BackendError) {
+            try takeOver()
         } catch {
-            throw .disk(error)
+            throw DefragmentationError(reason: error, isFatal: true)
+        }
+        return .done
+    }
+
+    /// Gives up; the file stays as it is. Does nothing once it is done.
+    public func cancel() {
+        guard let copy else { return }
+        self.copy = nil
+        behind = []
+        copy.target.close()
+        try? removeLeftover()
+    }
+
+    private func copyPiece() throws(BackendError) -> Bool {
+        let copy = try begun()
+        let changes = behind
+        behind = []
+        // At least twice what came meanwhile, so that the copy comes to an end however fast the owner writes.
+        let changed = changes.reduce((bytes: 0, records: 0)) { ($0.bytes + $1.bytes, $0.records + $1.operations) }
+        let bytes = max(Self.pieceBytes, 2 * changed.bytes)
+        let records = max(Self.pieceRecords, 2 * changed.records)
+        try checkSpace(for: bytes)
+        return try onFile { () throws(BoltError) in
+            let isComplete = try copy.advance(bytes: bytes, records: records) { (write) throws(BoltError) in
+                for generation in changes { try generation.write(to: write, behind: copy) }
+            }
+            if isComplete { try copy.makeDurable() } else { try copy.synchronize() }
+            return isComplete
         }
     }
 
-    /// Writes the copy, opens it, gives it the file's name and goes over to it.
-    private func exchange(_ temporary: String) throws(BackendError) {
-        let copy: Database
-        do throws(BoltError) {
-            try database.compactCopy(to: temporary, on: disk)
-            copy = try Database(disk: disk, path: temporary, options: options.database)
-        } catch {
-            throw .bolt(error)
+    /// The copy; the first step begins it.
+    private func begun() throws(BackendError) -> CompactCopy {
+        if let copy { return copy }
+        try removeLeftover()
+        let original = current.database
+        try checkSpace(for: original.sizeInUse)
+        let copy = try onFile { () throws(BoltError) in try CompactCopy(of: original, at: temporary, on: disk) }
+        self.copy = copy
+        return copy
+    }
+
+    private func checkSpace(for bytes: Int) throws(BackendError) {
+        let free = try onDisk { () throws(DiskError) in try disk.freeBytes(directory) }
+        guard free >= bytes + Self.reservedBytes else {
+            throw .noSpace(path: temporary, needed: bytes + Self.reservedBytes, free: free)
         }
-        let view = try FileView(copy, path: path)
-        do throws(DiskError) {
-            // Nothing that can fail comes between the new name and the use of the new file.
-            try disk.rename(temporary, to: path)
-        } catch {
-            copy.close()
-            throw .disk(error)
-        }
-        replaceDatabase(copy, view)
+    }
+
+    /// Gives the copy the file's name. Nothing that can fail comes between that and its use.
+    private func rename() throws(BackendError) {
+        guard let copy else { preconditionFailure("a copy that is complete was begun") }
+        let view = try FileView(copy.target, path: path)
+        try onDisk { () throws(DiskError) in try disk.rename(temporary, to: path) }
+        self.view = view
+    }
+
+    private func takeOver() throws(BackendError) {
+        guard let copy else { preconditionFailure("a copy that has the file's name was begun") }
+        let old = current.replace(by: copy.target)
+        self.copy = nil
+        // Before the next commit, which a power loss would lose if it brought the old file back.
+        try onDisk { () throws(DiskError) in try disk.synchronizeDirectory(directory) }
+        // Its lock may go with the last reader, and another process may be waiting for it.
+        try onFile { () throws(BoltError) in try old.invalidate() }
+    }
+
+    /// A view of the new file as it was exchanged.
+    func takeView() -> FileView {
+        defer { view = nil }
+        guard let view else { preconditionFailure("a defragmentation is finished once, after its last step") }
+        return view
     }
 
     /// Removes the copy of a defragmentation that did not come to its end.
-    private func removeLeftover(_ temporary: String) throws(BackendError) {
-        do throws(DiskError) {
+    private func removeLeftover() throws(BackendError) {
+        try onDisk { () throws(DiskError) in
             if disk.exists(temporary) { try disk.remove(temporary) }
-        } catch {
-            throw .disk(error)
         }
     }
 
@@ -57,4 +159,58 @@ extension Backend {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
+}
+
+/// The database that commits go to: the backend's owner and the thread that runs its jobs share it, and the latter
+/// exchanges it.
+final class CurrentDatabase: Sendable {
+    private let current: Mutex<Database>
+
+    init(_ database: Database) {
+        current = Mutex(database)
+    }
+
+    var database: Database { current.withLock { $0 } }
+
+    /// Goes over to `replacement` and returns the one before it, which stays open for the readers that have views of it.
+    func replace(by replacement: Database) -> Database {
+        current.withLock { current in
+            defer { current = replacement }
+            return current
+        }
+    }
+}
+
+extension Backend {
+    /// A defragmentation of this backend; nothing happens before its first step. One at a time.
+    public func beginDefragmentation() -> Defragmentation {
+        Defragmentation(current, disk: disk, path: path)
+    }
+
+    /// Goes over to the file that `defragmentation`, which is done, has put in place. Jobs that ran since then must not
+    /// have been finished yet.
+    public func finishDefragmentation(_ defragmentation: Defragmentation) {
+        adopt(defragmentation.takeView(), of: current.database)
+    }
+
+    /// Defragments at once, on this thread: at the start, before anybody else uses the backend, and in tests. No commit
+    /// may be in flight; what is pending is committed first.
+    public func defragment() throws(BackendError) {
+        try commitNow()
+        let defragmentation = beginDefragmentation()
+        do throws(DefragmentationError) {
+            while try defragmentation.step() == .copying {}
+        } catch {
+            throw error.reason
+        }
+        finishDefragmentation(defragmentation)
+    }
+}
+
+func onFile<Value>(_ body: () throws(BoltError) -> Value) throws(BackendError) -> Value {
+    do throws(BoltError) { return try body() } catch { throw .bolt(error) }
+}
+
+func onDisk<Value>(_ body: () throws(DiskError) -> Value) throws(BackendError) -> Value {
+    do throws(DiskError) { return try body() } catch { throw .disk(error) }
 }

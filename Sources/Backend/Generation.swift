@@ -18,7 +18,8 @@ struct Generation {
 
     func frozen() -> FrozenGeneration {
         FrozenGeneration(
-            log: log.view, dropped: dropped, overlays: overlays, operations: operations, appliedIndex: appliedIndex)
+            log: log.view, dropped: dropped, overlays: overlays, operations: operations, bytes: bytes,
+            appliedIndex: appliedIndex)
     }
 }
 
@@ -34,5 +35,6 @@ struct FrozenGeneration: Sendable {
     let dropped: [RevisionKey]
     let overlays: [[[UInt8]: [UInt8]?]]
     let operations: Int
+    let bytes: Int
     let appliedIndex: AppliedIndex?
 }

@@ -21,6 +21,9 @@ public final class Database: @unchecked Sendable {
     private var currentSlot: UInt64
     /// Whether the other meta page describes the same state.
     private var otherSlotIsSame: Bool
+    /// Whether a commit returns only when it is on stable storage. Without, ``makeDurable()`` is what makes it so, and a
+    /// crash before that may leave anything: for a file that is still being made.
+    var synchronizesCommits = true
 
     private struct Shared {
         var meta: Meta
@@ -78,12 +81,17 @@ public final class Database: @unchecked Sendable {
             BoltLimit.pageSizes.contains(options.pageSize) && options.pageSize & (options.pageSize - 1) == 0,
             "the page size of a Bolt file is a power of two from 1 KiB to 16 MiB")
         return try onDisk { () throws(DiskError) in
-            let file = try disk.open(path, options.readOnly ? .read : .create)
-            if try !file.lock(wait: false) {
-                waitingForLock?()
+            var hasTold = false
+            while true {
+                let file = try disk.open(path, options.readOnly ? .read : .create)
+                if try file.lock(wait: false) { return file }
+                if !hasTold { waitingForLock?() }
+                hasTold = true
                 _ = try file.lock(wait: true)
+                // Whoever had the lock may have put another file in the place of this one.
+                if try file.isNamed(path, on: disk) { return file }
+                file.close()
             }
-            return file
         }
     }
 
@@ -131,12 +139,31 @@ public final class Database: @unchecked Sendable {
         let slot = meta.transaction & 1
         let page = meta.page(slot: slot)
         try onDisk { () throws(DiskError) in
-            try file.file.synchronize()
+            if synchronizesCommits { try file.file.synchronize() }
             try file.file.write(page, at: Int(slot) * meta.pageSize)
-            try file.file.synchronize()
+            if synchronizesCommits { try file.file.synchronize() }
         }
         currentSlot = slot
         otherSlotIsSame = false
+    }
+
+    /// Makes all commits so far durable, and every later one before it returns. For the writer.
+    func makeDurable() throws(BoltError) {
+        try onDisk { () throws(DiskError) in try file.file.synchronize() }
+        synchronizesCommits = true
+    }
+
+    /// The size of the file's pages, in bytes.
+    public var pageSize: Int { shared.withLock { $0.meta.pageSize } }
+
+    /// Makes the file unfit to be opened, when another file has taken its name for good: a process that waits for its
+    /// lock would get a state that is gone, and write to a file without a name. Readers notice nothing, for they have
+    /// their meta page in memory. There must be no write transaction; none may begin afterwards.
+    public func invalidate() throws(BoltError) {
+        let pageSize = self.pageSize
+        let nothing = [UInt8](repeating: 0, count: 2 * pageSize)
+        shared.withLock { $0.refusal = "the file was replaced by another" }
+        try onDisk { () throws(DiskError) in try file.file.write(nothing, at: 0) }
     }
 
     /// Bytes of the pages up to the high-water mark, as bbolt's `Tx.Size`; the file itself may be longer.

@@ -24,6 +24,9 @@ public protocol Disk: Sendable {
 
     /// Makes the names in the directory `path` durable.
     func synchronizeDirectory(_ path: String) throws(DiskError)
+
+    /// How many bytes may still be written to files in the directory `path`; `Int.max` where that is not known.
+    func freeBytes(_ path: String) throws(DiskError) -> Int
 }
 
 /// How a file is opened.
@@ -63,6 +66,9 @@ public protocol DiskFile: AnyObject, Sendable {
     /// Takes the advisory lock on the file; it is released by ``close()``. With `wait` the call returns when the lock is
     /// had; without, it returns false at once when another process or another opening of the file has it.
     func lock(wait: Bool) throws(DiskError) -> Bool
+
+    /// Whether `path` names this very file, and not another that took its place or none.
+    func isNamed(_ path: String, on disk: any Disk) throws(DiskError) -> Bool
 
     /// A view of the file's first `length` bytes that shows later writes. `length` may exceed the file's size, but what
     /// lies past the size must not be read.

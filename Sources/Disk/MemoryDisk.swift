@@ -89,6 +89,12 @@ public final class MemoryDisk: Disk {
         }
     }
 
+    public func freeBytes(_ path: String) throws(DiskError) -> Int {
+        try perform("statvfs", path) { world in
+            world.faults.spaceLimit.map { max(0, $0 - world.bytesUsed) } ?? Int.max
+        }
+    }
+
     /// Counts an operation, lets the faults at it, and runs it. An operation during which the power goes takes effect,
     /// unsynchronised, and fails all the same.
     func perform<Result: Sendable>(

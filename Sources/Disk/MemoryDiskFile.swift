@@ -260,6 +260,13 @@ final class MemoryFile: DiskFile, @unchecked Sendable {
         }
     }
 
+    func isNamed(_ path: String, on disk: any Disk) throws(DiskError) -> Bool {
+        try perform("stat") { node, world in
+            if case .file(let named) = world.node(path) { return named === node }
+            return false
+        }
+    }
+
     func map(length: Int) throws(DiskError) -> any FileMapping {
         try perform("mmap") { node, _ throws(DiskError) in
             guard length > 0, length <= MemoryDisk.largestFile else { throw DiskError("mmap", path, EINVAL) }

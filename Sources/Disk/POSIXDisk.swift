@@ -70,6 +70,14 @@ public struct POSIXDisk: Disk {
         defer { _ = Glibc.close(descriptor) }
         guard retrying({ fsync(descriptor) }) == 0 else { throw DiskError(errnoOf: "fsync", path) }
     }
+
+    public func freeBytes(_ path: String) throws(DiskError) -> Int {
+        var information = statvfs()
+        guard retrying({ statvfs(path, &information) }) == 0 else { throw DiskError(errnoOf: "statvfs", path) }
+        let (bytes, overflow) = UInt64(information.f_bavail).multipliedReportingOverflow(
+            by: UInt64(information.f_frsize))
+        return overflow ? .max : Int(clamping: bytes)
+    }
 }
 
 /// An open file of the machine's file system.
@@ -138,6 +146,17 @@ final class POSIXFile: DiskFile {
         if retrying({ flock(number, wait ? LOCK_EX : LOCK_EX | LOCK_NB) }) == 0 { return true }
         if errno == EWOULDBLOCK { return false }
         throw DiskError(errnoOf: "lock", path)
+    }
+
+    func isNamed(_ path: String, on disk: any Disk) throws(DiskError) -> Bool {
+        var own = stat()
+        var named = stat()
+        guard fstat(number, &own) == 0 else { throw DiskError(errnoOf: "stat", self.path) }
+        guard stat(path, &named) == 0 else {
+            if errno == ENOENT { return false }
+            throw DiskError(errnoOf: "stat", path)
+        }
+        return own.st_dev == named.st_dev && own.st_ino == named.st_ino
     }
 
     func map(length: Int) throws(DiskError) -> any FileMapping {

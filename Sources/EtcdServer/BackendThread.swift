@@ -19,6 +19,8 @@ final class BackendThread: Sendable {
         case restore(Snapshot, StateMachineFiles, StorePublisher)
         /// Remove the databases that came with leaders' snapshots older than this index.
         case removeSentDatabases(below: UInt64)
+        /// Defragment between the orders that follow.
+        case defragment(Defragmentation)
         case purge
         case stop
     }
@@ -32,6 +34,7 @@ final class BackendThread: Sendable {
     private let kept: Kept
     private let committed: @Sendable (CommitJob, Snapshot?) -> Void
     private let restored: @Sendable (RestoredState) -> Void
+    private let defragmented: @Sendable (Defragmentation, DefragmentationOutcome) -> Void
     private let failed: @Sendable (any Error) -> Void
 
     /// How many old files stay; 0 keeps all.
@@ -43,7 +46,9 @@ final class BackendThread: Sendable {
     init(
         disk: any Disk, walDirectory: String, snapshots: SnapshotDirectory, kept: Kept, logger: Logger,
         metrics: MemberMetrics, committed: @escaping @Sendable (CommitJob, Snapshot?) -> Void,
-        restored: @escaping @Sendable (RestoredState) -> Void, failed: @escaping @Sendable (any Error) -> Void
+        restored: @escaping @Sendable (RestoredState) -> Void,
+        defragmented: @escaping @Sendable (Defragmentation, DefragmentationOutcome) -> Void,
+        failed: @escaping @Sendable (any Error) -> Void
     ) {
         self.disk = disk
         self.walDirectory = walDirectory
@@ -53,6 +58,7 @@ final class BackendThread: Sendable {
         self.kept = kept
         self.committed = committed
         self.restored = restored
+        self.defragmented = defragmented
         self.failed = failed
     }
 
@@ -66,30 +72,58 @@ final class BackendThread: Sendable {
 
     private func run() {
         var orders: [Order] = []
+        var defragmentation: RunningDefragmentation?
         while true {
-            mailbox.receive(into: &orders, until: nil)
-            for order in orders {
-                do {
-                    switch order {
-                    case .commit(let job, let snapshot):
-                        let start = Clock.nanoseconds
-                        try job.run()
-                        metrics.disk.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
-                        if let snapshot { try snapshots.save(snapshot) }
-                        committed(job, snapshot)
-                    case .restore(let snapshot, let files, let publisher):
-                        restored(try files.restore(snapshot, publisher: publisher))
-                    case .removeSentDatabases(let index):
-                        removing { try snapshots.removeDatabases(below: index) }
-                    case .prepareSegment(let log): try log.prepareNextSegment()
-                    case .purge: purge()
-                    case .stop: return
-                    }
-                } catch {
-                    failed(error)
+            mailbox.receive(into: &orders, until: defragmentation?.nextStep)
+            do {
+                for order in orders where try !carryOut(order, &defragmentation) {
+                    defragmentation?.work.cancel()
                     return
                 }
+                try stepIfDue(&defragmentation)
+            } catch {
+                failed(error)
+                return
             }
+        }
+    }
+
+    /// Returns false when that was the last order.
+    private func carryOut(_ order: Order, _ defragmentation: inout RunningDefragmentation?) throws -> Bool {
+        switch order {
+        case .commit(let job, let snapshot):
+            let start = Clock.nanoseconds
+            try job.run()
+            defragmentation?.follow(job)
+            metrics.disk.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
+            if let snapshot { try snapshots.save(snapshot) }
+            committed(job, snapshot)
+        case .restore(let snapshot, let files, let publisher):
+            if let running = defragmentation {
+                running.work.cancel()
+                defragmentation = nil
+                defragmented(running.work, .overtaken)
+            }
+            restored(try files.restore(snapshot, publisher: publisher))
+        case .removeSentDatabases(let index):
+            removing { try snapshots.removeDatabases(below: index) }
+        case .prepareSegment(let log): try log.prepareNextSegment()
+        case .defragment(let work): defragmentation = RunningDefragmentation(work)
+        case .purge: purge()
+        case .stop: return false
+        }
+        return true
+    }
+
+    private func stepIfDue(_ defragmentation: inout RunningDefragmentation?) throws {
+        guard let due = defragmentation?.nextStep, due <= Clock.milliseconds else { return }
+        guard let work = defragmentation?.work, let result = defragmentation?.step() else { return }
+        defragmentation = nil
+        switch result {
+        case .success(let report): defragmented(work, .done(report))
+        case .failure(let error):
+            if error.isFatal { throw error }
+            defragmented(work, .failed(error))
         }
     }
 

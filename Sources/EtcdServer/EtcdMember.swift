@@ -148,6 +148,7 @@ public final class EtcdMember: @unchecked Sendable {
             kept: .init(segments: configuration.maxWALs, snapshots: configuration.maxSnapshots), logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             restored: { member.send(.restored($0)) },
+            defragmented: { work, outcome in member.perform { $0.defragmentationEnded(work, outcome) } },
             failed: { failure.stop("failed to commit the backend", $0) })
         self.backend = backend
         log = LogThread(

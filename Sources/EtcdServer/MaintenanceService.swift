@@ -85,16 +85,9 @@ final class MaintenanceService: Sendable {
     private func defragment(_ call: UnaryCall, _ message: [UInt8]) {
         guard call.accepts(Etcdserverpb_DefragmentRequest.self, message) else { return }
         member.perform { member in
-            member.afterNextCommit { member in
-                do {
-                    try member.core.applier.backend.defragment()
-                    member.core.applier.store.publish()
-                    member.noteSize()
-                    // etcd's answer has no header.
-                    call.reply(Etcdserverpb_DefragmentResponse())
-                } catch {
-                    call.reply(EtcdError(.unknown, "\(error)"))
-                }
+            member.defragment { error in
+                // etcd's answer has no header.
+                if let error { call.reply(error) } else { call.reply(Etcdserverpb_DefragmentResponse()) }
             }
         }
     }

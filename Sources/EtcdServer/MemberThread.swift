@@ -93,6 +93,7 @@ final class MemberThread: @unchecked Sendable {
     // Everything below belongs to the running thread.
     var membership = MembershipWaiters()
     var conditions = Conditions()
+    var defragmentations = DefragmentationCalls()
     var isRemoved = false
     private var parts: Parts?
     private var waiters: [UInt64: Waiter] = [:]
@@ -619,6 +620,7 @@ final class MemberThread: @unchecked Sendable {
         for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }
         waitingReads.removeAll()
         endMembership()
+        endDefragmentations()
         deliverAnswers()
     }
 }

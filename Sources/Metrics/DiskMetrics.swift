@@ -7,6 +7,9 @@ public final class DiskMetrics: Sendable {
     public let backendSnapshot: Histogram
     public let defragmentation: Histogram
     public let defragmentationsRunning: Gauge
+    /// The time for which commits waited while a defragmentation exchanged the files; etcd has none, for it has everything
+    /// wait for all of it.
+    public let defragmentationPause: Histogram
     /// The file of a snapshot of Raft's: its synchronisation.
     public let snapshotSync: Histogram
     /// Saving it as a whole.
@@ -36,6 +39,10 @@ public final class DiskMetrics: Sendable {
         defragmentationsRunning = registry.gauge(
             "etcd_disk_defrag_inflight",
             "Whether or not defrag is active on the member. 1 means active, 0 means not.")
+        defragmentationPause = registry.histogram(
+            "swift_etcd_disk_backend_defrag_pause_seconds",
+            "The time for which commits of the backend waited while defragmentation exchanged the files.",
+            bounds: Buckets.disk)
         snapshotSync = registry.histogram(
             "etcd_snap_fsync_duration_seconds", "The latency distributions of fsync called by snap.",
             bounds: Buckets.disk)
