@@ -32,9 +32,8 @@ public final class Defragmentation: @unchecked Sendable {
         case done
     }
 
-    /// A step's share: about what a disk writes in the time of a synchronisation of the log or two.
-    private static let pieceBytes = 1 << 20
-    private static let pieceRecords = 4_000
+    /// A step's share, in bytes and in entries: about what a disk writes in the time of a synchronisation of the log or two.
+    public static let usualPiece = (bytes: 1 << 20, records: 4_000)
     /// Bytes that the copy leaves free on the disk: the log's next segment must find room, or the member would stop.
     public static let reservedBytes = 64 << 20
 
@@ -42,12 +41,16 @@ public final class Defragmentation: @unchecked Sendable {
     private let disk: any Disk
     private let path: String
     private let temporary: String
+    private let piece: (bytes: Int, records: Int)
     private var copy: CompactCopy?
+    /// Whether the file at `temporary` is this one's.
+    private var ownsTemporary = false
     /// What was committed since the last step.
     private var behind: [FrozenGeneration] = []
     private var view: FileView?
 
-    init(_ current: CurrentDatabase, disk: any Disk, path: String) {
+    init(_ current: CurrentDatabase, disk: any Disk, path: String, piece: (bytes: Int, records: Int)) {
+        self.piece = piece
         self.current = current
         self.disk = disk
         self.path = path
@@ -80,10 +83,11 @@ public final class Defragmentation: @unchecked Sendable {
 
     /// Gives up; the file stays as it is. Does nothing once it is done.
     public func cancel() {
-        guard let copy else { return }
-        self.copy = nil
+        guard ownsTemporary else { return }
+        ownsTemporary = false
+        copy?.target.close()
+        copy = nil
         behind = []
-        copy.target.close()
         try? removeLeftover()
     }
 
@@ -93,8 +97,8 @@ public final class Defragmentation: @unchecked Sendable {
         behind = []
         // At least twice what came meanwhile, so that the copy comes to an end however fast the owner writes.
         let changed = changes.reduce((bytes: 0, records: 0)) { ($0.bytes + $1.bytes, $0.records + $1.operations) }
-        let bytes = max(Self.pieceBytes, 2 * changed.bytes)
-        let records = max(Self.pieceRecords, 2 * changed.records)
+        let bytes = max(piece.bytes, 2 * changed.bytes)
+        let records = max(piece.records, 2 * changed.records)
         try checkSpace(for: bytes)
         return try onFile { () throws(BoltError) in
             let isComplete = try copy.advance(bytes: bytes, records: records) { (write) throws(BoltError) in
@@ -111,6 +115,7 @@ public final class Defragmentation: @unchecked Sendable {
         try removeLeftover()
         let original = current.database
         try checkSpace(for: original.sizeInUse)
+        ownsTemporary = true
         let copy = try onFile { () throws(BoltError) in try CompactCopy(of: original, at: temporary, on: disk) }
         self.copy = copy
         return copy
@@ -129,6 +134,7 @@ public final class Defragmentation: @unchecked Sendable {
         let view = try FileView(copy.target, path: path)
         try onDisk { () throws(DiskError) in try disk.rename(temporary, to: path) }
         self.view = view
+        ownsTemporary = false
     }
 
     private func takeOver() throws(BackendError) {
@@ -182,9 +188,11 @@ final class CurrentDatabase: Sendable {
 }
 
 extension Backend {
-    /// A defragmentation of this backend; nothing happens before its first step. One at a time.
-    public func beginDefragmentation() -> Defragmentation {
-        Defragmentation(current, disk: disk, path: path)
+    /// A defragmentation of this backend in steps of the size `piece`; nothing happens before the first. One at a time.
+    public func beginDefragmentation(
+        piece: (bytes: Int, records: Int) = Defragmentation.usualPiece
+    ) -> Defragmentation {
+        Defragmentation(current, disk: disk, path: path, piece: piece)
     }
 
     /// Goes over to the file that `defragmentation`, which is done, has put in place. Jobs that ran since then must not
