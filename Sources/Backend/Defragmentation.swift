@@ -215,6 +215,14 @@ extension Backend {
     }
 }
 
+extension Backend {
+    /// Defragments at once when at least `bytes` of the file are free, which 0 never asks for
+    /// (`--bootstrap-defrag-threshold-megabytes`).
+    public func defragment(ifItFrees bytes: Int) throws(BackendError) {
+        if bytes > 0 && fileSize - sizeInUse >= bytes { try defragment() }
+    }
+}
+
 func onFile<Value>(_ body: () throws(BoltError) -> Value) throws(BackendError) -> Value {
     do throws(BoltError) { return try body() } catch { throw .bolt(error) }
 }

@@ -148,6 +148,10 @@ extension OpenedMember {
             try snapshots.removeUnfinished()
             try snapshots.removeDatabases(below: restored.snapshot.metadata.index)
         }
+        // After that, so that an earlier attempt's leftover does not take the room.
+        try explaining("cannot defragment the database \(paths.database)") {
+            try backend.defragment(ifItFrees: configuration.bootstrapDefragmentationMegabytes << 20)
+        }
         let core = try restored.makeCore(configuration, backend: backend, stateMachine, surroundings)
         return OpenedMember(
             core: core, log: restored.log, snapshots: snapshots, paths: paths,
