@@ -40,13 +40,16 @@ def request(stream: int, path: bytes, message: bytes, *more: tuple[bytes, bytes]
 
 def drain(one: socket.socket) -> bool:
     """Reads what is there; false when the other side has closed."""
+    one.setblocking(False)
     try:
-        while one.recv(1 << 16, socket.MSG_DONTWAIT):
+        while one.recv(1 << 16):
             pass
     except BlockingIOError:
         return True
     except OSError:
         pass
+    finally:
+        one.settimeout(5)
     return False
 
 
