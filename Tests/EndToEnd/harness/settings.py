@@ -29,6 +29,12 @@ UNDER_TEST_IS_GENUINE = os.path.realpath(UNDER_TEST) == os.path.realpath(GENUINE
 # connection takes a port that a member is about to listen on.
 FIRST_PORT, LAST_PORT = (int(part) for part in os.environ.get("ETCD_TEST_PORTS", "23000-23999").split("-"))
 
+# With several workers (pytest-xdist) each has a part of the range for itself.
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    _share = (LAST_PORT + 1 - FIRST_PORT) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    FIRST_PORT += int(_worker.removeprefix("gw")) * _share
+    LAST_PORT = FIRST_PORT + _share - 1
+
 START_TIMEOUT = float(os.environ.get("ETCD_TEST_START_TIMEOUT", "60"))
 COMMAND_TIMEOUT = float(os.environ.get("ETCD_TEST_COMMAND_TIMEOUT", "60"))
 
