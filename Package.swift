@@ -53,6 +53,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .target(name: "CChecksum"),
         library("Checksum", ["CChecksum"]),
         library("WireFormat"),
@@ -72,14 +73,25 @@ let package = Package(
         library("Membership", ["RaftMessages", crypto]),
         library("Configuration", ["Membership", .product(name: "Yams", package: "Yams")]),
         library("EtcdAPI", ["WireFormat", protobuf]),
+        library("Password", ["CCrypt"]),
+        library("Auth", ["Backend", "EtcdAPI", "WireFormat"]),
+        library(
+            "AuthToken",
+            [
+                "Auth", "Configuration", crypto, .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
         library(
             "Applier",
-            ["Backend", "EtcdAPI", "Lease", "MVCC", "Membership", "RaftMessages", "WireFormat", protobuf]),
+            [
+                "Auth", "Backend", "EtcdAPI", "Lease", "MVCC", "Membership", "Password", "RaftMessages", "WireFormat",
+                protobuf,
+            ]),
         library(
             "Member",
             [
-                "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "Raft",
-                "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
+                "Applier", "Auth", "Backend", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership",
+                "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
             ]),
         library(
             "TLS",
@@ -100,11 +112,9 @@ let package = Package(
         library(
             "EtcdServer",
             [
-                "Applier", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease", "MVCC", "Member",
-                "Membership", "Metrics", "PeerTransport", "RaftMessages", "Reflection", "TLS", "Watch", "WireFormat",
-                "WriteAheadLog",
-                crypto, log,
-                protobuf,
+                "Applier", "Auth", "AuthToken", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease",
+                "MVCC", "Member", "Membership", "Metrics", "Password", "PeerTransport", "RaftMessages",
+                "Reflection", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
             ] + nio),
         library(
             "Simulation",
@@ -151,8 +161,8 @@ let package = Package(
         tests(
             "ApplierTests",
             [
-                "Applier", "Backend", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "RaftMessages", "WireFormat",
-                protobuf,
+                "Applier", "Auth", "Backend", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "Password",
+                "RaftMessages", "WireFormat", protobuf,
             ]),
         tests(
             "MemberTests",
@@ -164,6 +174,9 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
+        tests("PasswordTests", ["Password"]),
+        tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
+        tests("AuthTokenTests", ["Auth", "AuthToken", crypto]),
         tests("WatchTests", ["Watch", "WireFormat"]),
         tests("ReflectionTests", ["EtcdAPI", "Reflection", "WireFormat"]),
     ],

@@ -1,3 +1,4 @@
+import Auth
 import Backend
 import EtcdAPI
 import Lease
@@ -37,6 +38,8 @@ public final class Applier {
     public let backend: Backend
     public let store: Store
     public let lessor: Lessor
+    /// Users, roles, and whether permissions are checked.
+    public let auth: AuthStore
     /// The members as the applied entries say.
     public internal(set) var cluster: Cluster
     /// The term that response headers name.
@@ -68,6 +71,7 @@ public final class Applier {
         self.cluster = cluster
         self.memberID = memberID
         alarms = try AlarmStore(backend: backend)
+        auth = try AuthStore(backend: backend)
         if let text = try backend.get(.meta, MetaKey.storageVersion) {
             storageVersion = ClusterVersion(String(decoding: text, as: UTF8.self))
         }
@@ -133,6 +137,7 @@ public final class Applier {
     ) -> Reply {
         do throws(EtcdError) {
             if alarms.isCorrupt { try refuseWhenCorrupt(kind) }
+            if auth.state.isEnabled { try authorise(kind, request) }
             switch kind {
             case .put: return .message(try put(request.request))
             case .deleteRange:
@@ -154,7 +159,11 @@ public final class Applier {
             case .alarm: return .message(try alarm(request.request))
             case .clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet:
                 return .message(try setClusterAttributes(request.request, kind, entry))
-            default: throw EtcdError(.unimplemented, "etcdserver: request \(kind) is not supported")
+            case .v2, .downgradeVersionTest:
+                throw EtcdError(.unimplemented, "etcdserver: request \(kind) is not supported")
+            default:
+                return .message(
+                    try applyAuth(kind, request.request, place: (entry.index, entry.term), now: now))
             }
         } catch {
             return .failure(error)

@@ -133,6 +133,9 @@ extension EtcdError {
     public static let authNotEnabled = EtcdError(.failedPrecondition, "etcdserver: authentication is not enabled")
     /// The token is unknown or expired; clients fetch a new one.
     public static let invalidAuthToken = EtcdError(.unauthenticated, "etcdserver: invalid auth token")
+    /// A user without password was given one. etcd has no code for it.
+    public static let passwordForPasswordlessUser = EtcdError(
+        .unknown, "auth: authentication failed, password was given for no password user")
     /// The change would lock root out while auth is enabled.
     public static let invalidAuthManagement = EtcdError(.invalidArgument, "etcdserver: invalid auth management")
     /// Permissions changed between check and apply; clients fetch a new token.

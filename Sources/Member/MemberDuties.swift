@@ -1,4 +1,5 @@
 import Applier
+import Auth
 import EtcdAPI
 import Lease
 import SwiftProtobuf
@@ -17,7 +18,7 @@ extension MemberCore {
         for lease in applier.lessor.expired(now: now, limit: limit) {
             var writer = WireWriter()
             writer.int64(1, lease)
-            requests.append(entry(.leaseRevoke, writer.bytes).data)
+            requests.append(entry(.leaseRevoke, writer.bytes, caller: rootCaller).data)
         }
         guard !requests.isEmpty, tryPropose(requests) else { return 0 }
         return requests.count
@@ -81,17 +82,31 @@ extension MemberCore {
         return request.id
     }
 
-    private func entry(_ kind: RaftRequestView.Kind, _ request: [UInt8]) -> (id: UInt64, data: [UInt8]) {
+    private func entry(
+        _ kind: RaftRequestView.Kind, _ request: [UInt8], caller: Caller? = nil
+    ) -> (id: UInt64, data: [UInt8]) {
         let id = nextRequestID()
-        return (id, request.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) })
+        return (id, request.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id, caller: caller) })
+    }
+
+    /// As whom the member does what no client has asked for, when permissions are checked.
+    private var rootCaller: Caller? {
+        let state = applier.auth.state
+        return state.isEnabled ? Caller(user: "root", revision: state.revision) : nil
     }
 }
 
 /// The bytes of a log entry around a request.
 public enum LogEntry {
-    /// The entry that carries `request` under `id`; the request's bytes go in as they are.
-    public static func encode(_ kind: RaftRequestView.Kind, request: UnsafeRawBufferPointer, id: UInt64) -> [UInt8] {
-        let header = RaftRequestHeader(id: id)
+    /// The entry that carries `request` of `caller` under `id`; the request's bytes go in as they are.
+    public static func encode(
+        _ kind: RaftRequestView.Kind, request: UnsafeRawBufferPointer, id: UInt64, caller: Caller? = nil
+    ) -> [UInt8] {
+        var header = RaftRequestHeader(id: id)
+        if let caller {
+            header.username = caller.user
+            header.authRevision = caller.revision
+        }
         var writer = WireWriter(
             capacity: RaftRequestView.encodedSize(kind, requestLength: request.count, header: header))
         RaftRequestView.encode(kind, request: request, header: header, into: &writer)

@@ -22,6 +22,7 @@ extension MemberCore {
             throw SnapshotInstallationError(description: "the snapshot at index \(place.index): \(error)")
         }
         output.membership += Self.differences(from: applier.cluster, to: state.applier.cluster)
+        state.applier.auth.publish(through: applier.auth.publisher)
         applier = state.applier
         appliedIndex = place.index
         snapshotIndex = place.index
