@@ -42,7 +42,7 @@ extension Applier {
                 try decode { () throws(WireError) in try RangeRequest(decoding: request.request) })
         case .txn:
             let txn = try decode { () throws(WireError) in try TxnRequest(decoding: request.request) }
-            if alarms.isOutOfSpace && txn.puts { throw .noSpace }
+            if alarms.isOutOfSpace && RequestCost.appliedTxn(txn) > 0 { throw .noSpace }
             try authorisation(of: caller, rules: authorisationRules).check(txn)
         case .leaseRevoke:
             let revoke: Etcdserverpb_LeaseRevokeRequest = try message(request.request)

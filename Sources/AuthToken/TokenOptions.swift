@@ -31,6 +31,16 @@ public struct TokenOptions: Equatable, Sendable {
     /// Why the text means nothing.
     public struct Invalid: Error, CustomStringConvertible {
         public var description: String
+
+        /// An error that says `description`.
+        public init(_ description: String) {
+            self.description = description
+        }
+    }
+
+    /// The options of JSON Web Tokens, when those are asked for.
+    public var jwt: JWTOptions? {
+        if case .jwt(let options) = kind { options } else { nil }
     }
 
     /// Reads the flag's value.
@@ -40,10 +50,10 @@ public struct TokenOptions: Equatable, Sendable {
         for part in parts.dropFirst() {
             let pair = part.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
             guard pair.count == 2 else {
-                throw Invalid(description: "auth: invalid auth options: \"\(part)\" is not of the form key=value")
+                throw Invalid("auth: invalid auth options: \"\(part)\" is not of the form key=value")
             }
             guard options.updateValue(pair[1], forKey: pair[0]) == nil else {
-                throw Invalid(description: "auth: invalid auth options: \(pair[0]) is given twice")
+                throw Invalid("auth: invalid auth options: \(pair[0]) is given twice")
             }
         }
         switch parts[0] {
@@ -54,26 +64,27 @@ public struct TokenOptions: Equatable, Sendable {
             unknown = options.keys.filter { !known.contains($0) }.sorted()
             kind = .jwt(try Self.jwt(options))
         default:
-            throw Invalid(description: "auth: invalid auth options: \"\(parts[0])\" is neither simple nor jwt")
+            throw Invalid("auth: invalid auth options: \"\(parts[0])\" is neither simple nor jwt")
         }
     }
 
     private static func jwt(_ options: [String: String]) throws(Invalid) -> JWTOptions {
         guard let method = SignatureMethod(rawValue: options["sign-method"] ?? "") else {
             let names = SignatureMethod.allCases.map(\.rawValue).joined(separator: ", ")
-            throw Invalid(description: "auth: invalid auth signature method: sign-method is none of \(names)")
+            throw Invalid("auth: invalid auth signature method: sign-method is none of \(names)")
         }
         var result = JWTOptions(method: method, ttl: JWTOptions.defaultTTL)
         result.publicKeyPath = options["pub-key"].flatMap { $0.isEmpty ? nil : $0 }
         result.privateKeyPath = options["priv-key"].flatMap { $0.isEmpty ? nil : $0 }
         if let text = options["ttl"], !text.isEmpty {
             guard let nanoseconds = GoDuration.nanoseconds(text), nanoseconds > 0 else {
-                throw Invalid(description: "auth: invalid auth options: ttl=\(text) is no time")
+                throw Invalid("auth: invalid auth options: ttl=\(text) is no time")
             }
             result.ttl = nanoseconds / 1_000_000
         }
-        if method.isSymmetric ? result.privateKeyPath == nil : result.publicKeyPath == nil && result.privateKeyPath == nil {
-            throw Invalid(description: "auth: missing key data")
+        let hasKey = result.privateKeyPath != nil || (!method.isSymmetric && result.publicKeyPath != nil)
+        guard hasKey else {
+            throw Invalid("auth: missing key data")
         }
         return result
     }

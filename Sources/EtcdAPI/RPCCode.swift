@@ -21,3 +21,14 @@ public enum RPCCode: Int, CaseIterable, Sendable {
     case dataLoss = 15
     case unauthenticated = 16
 }
+
+extension RPCCode {
+    /// The name under which Go's gRPC writes the code, which etcd puts into some texts.
+    public var goName: String {
+        switch self {
+        case .ok: "OK"
+        case .cancelled: "Canceled"
+        default: "\(self)".prefix(1).uppercased() + "\(self)".dropFirst()
+        }
+    }
+}

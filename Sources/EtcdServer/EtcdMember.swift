@@ -31,6 +31,7 @@ public final class EtcdMember: @unchecked Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let readers: NIOThreadPool
     private let hashers: NIOThreadPool
+    private let passwords: PasswordPool
     private let member: MemberThread
     private let log: LogThread
     private let backend: BackendThread
@@ -52,6 +53,7 @@ public final class EtcdMember: @unchecked Sendable {
         let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
         let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0) }
         let tls = try MemberTLS(configuration, logger: logger)
+        let tokens = try TokenProviders(configuration.auth, logger: logger)
         let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
         let opened = try open(configuration, bootstrap, logger: logger)
         logger.info(
@@ -68,7 +70,7 @@ public final class EtcdMember: @unchecked Sendable {
         let ready = ReadySignal()
         let isRemoved = Atomic(false)
         let member = EtcdMember(
-            configuration, opened, tls, logger: logger, ready: { ready.signal() },
+            configuration, opened, tls, tokens, logger: logger, ready: { ready.signal() },
             removed: {
                 isRemoved.store(true, ordering: .releasing)
                 removed()
@@ -122,7 +124,8 @@ public final class EtcdMember: @unchecked Sendable {
     }
 
     private init(
-        _ configuration: MemberConfiguration, _ opened: OpenedMember, _ tls: MemberTLS, logger: Logger,
+        _ configuration: MemberConfiguration, _ opened: OpenedMember, _ tls: MemberTLS, _ tokens: TokenProviders,
+        logger: Logger,
         ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
@@ -157,7 +160,13 @@ public final class EtcdMember: @unchecked Sendable {
             segmentBegan: { backend.send(.prepareSegment($0)) },
             failed: { failure.stop("failed to write the write-ahead log", $0) })
         watch = WatchThread(publisher: publisher, status: status, metrics: metrics)
-        let gateways = Gateways(Array(group.makeIterator()), member: member)
+        let authority = Authority(
+            provider: tokens.provider, trustsCertificates: configuration.clientTLS.requiresClientCertificate,
+            status: status)
+        opened.core.applier.auth.publish(through: authority.publisher)
+        passwords = PasswordPool(cost: configuration.auth.bcryptCost)
+        tokens.start(on: group.next(), pool: passwords)
+        let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority)
         let http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics)
         let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
@@ -185,8 +194,9 @@ public final class EtcdMember: @unchecked Sendable {
             Services.Needs(
                 gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
-                configuration: configuration, logger: logger))
-        let guards = CallGuards(leaders: leaders, learners: LearnerRestriction(status: status))
+                passwords: passwords, configuration: configuration, logger: logger))
+        let guards = CallGuards(
+            leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways))
         let methods = guards.guarding(services.methods)
         var server = Server.Configuration()
         server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
@@ -245,6 +255,7 @@ public final class EtcdMember: @unchecked Sendable {
         database.close()
         try? await readers.shutdownGracefully()
         try? await hashers.shutdownGracefully()
+        await passwords.shutDown()
         try? await group.shutdownGracefully()
     }
 

@@ -1,4 +1,5 @@
 import Applier
+import Auth
 import EtcdAPI
 import GRPC
 import MVCC
@@ -17,7 +18,12 @@ final class Gateway: @unchecked Sendable {
         /// What the request is counted with against the quota; 0 when it takes no space.
         var cost: Int
         var call: UnaryCall
+        /// What is done with the outcome instead of answering the call with it.
+        var then: Reply?
     }
+
+    /// What is told the outcome of a proposal, on the event loop.
+    typealias Reply = @Sendable (Result<[UInt8], EtcdError>) -> Void
 
     /// Linearizable reads of one turn.
     struct Reads: Sendable {
@@ -29,12 +35,15 @@ final class Gateway: @unchecked Sendable {
     struct KeepAlive: Sendable {
         var lease: Int64
         var stream: LeaseKeepAliveStream
+        /// Who renews; nil while permissions are not checked.
+        var caller: Caller?
     }
 
     /// The answer to a proposal.
     struct Answer: Sendable {
         var call: UnaryCall
         var reply: Result<[UInt8], EtcdError>
+        var then: Reply?
     }
 
     let eventLoop: any EventLoop
@@ -81,6 +90,10 @@ final class Gateway: @unchecked Sendable {
     func deliver(_ answers: [Answer]) {
         eventLoop.execute {
             for answer in answers {
+                if let then = answer.then {
+                    then(answer.reply)
+                    continue
+                }
                 switch answer.reply {
                 case .success(let message): answer.call.respond(message)
                 case .failure(let error): answer.call.fail(Status(error))

@@ -1,4 +1,5 @@
 import Applier
+import Auth
 import EtcdAPI
 import GRPC
 import MVCC
@@ -24,15 +25,18 @@ final class KeyValueService: Sendable {
 
     private let waiting = SharedCount()
     let gateways: Gateways
+    private let member: MemberThread
     private let status: MemberStatus
     private let publisher: StorePublisher
     private let readers: NIOThreadPool
     private let limits: Limits
 
     init(
-        gateways: Gateways, status: MemberStatus, publisher: StorePublisher, readers: NIOThreadPool, limits: Limits
+        gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
+        readers: NIOThreadPool, limits: Limits
     ) {
         self.gateways = gateways
+        self.member = member
         self.status = status
         self.publisher = publisher
         self.readers = readers
@@ -91,13 +95,22 @@ final class KeyValueService: Sendable {
     }
 
     private func answer(_ call: UnaryCall, _ request: RangeRequest, _ view: StoreView) {
-        let header = self.header
-        if isSmall(request, view) {
-            handling(call) { call.respond(try RangeQuery.run(request, on: view, header: header)) }
-            return
+        handling(call) {
+            let header = self.header
+            let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
+                try Authorisation.keys(state, caller).check(request)
+            }
+            if isSmall(request, view) {
+                let response = try RangeQuery.run(request, on: view, header: header)
+                try authority.confirm(checked)
+                call.respond(response)
+            } else {
+                inBackground(call, checked) { try RangeQuery.run(request, on: view, header: header) }
+            }
         }
-        inBackground(call) { try RangeQuery.run(request, on: view, header: header) }
     }
+
+    private var authority: Authority { gateways.authority }
 
     /// Whether `request` can be answered in a moment.
     private func isSmall(_ request: RangeRequest, _ view: StoreView) -> Bool {
@@ -113,7 +126,10 @@ final class KeyValueService: Sendable {
         return count.map { $0 <= Self.pairsOnEventLoop } ?? true
     }
 
-    private func inBackground(_ call: UnaryCall, _ body: @escaping @Sendable () throws -> [UInt8]) {
+    /// Answers with what `body` reads on another thread, for a caller that was let in at the auth revision `checked`.
+    private func inBackground(
+        _ call: UnaryCall, _ checked: UInt64?, _ body: @escaping @Sendable () throws -> [UInt8]
+    ) {
         guard waiting.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.waitingLimit else {
             waiting.value.subtract(1, ordering: .relaxed)
             call.fail(Status(.tooManyRequests))
@@ -126,7 +142,13 @@ final class KeyValueService: Sendable {
             // Nobody waits for the answer any more.
             if isCancelled.value.load(ordering: .relaxed) { return }
             let result = Result(catching: body)
-            call.eventLoop.execute { [self] in handling(call) { call.respond(try result.get()) } }
+            call.eventLoop.execute { [self] in
+                handling(call) {
+                    let response = try result.get()
+                    try authority.confirm(checked)
+                    call.respond(response)
+                }
+            }
         }
     }
 
@@ -138,13 +160,16 @@ final class KeyValueService: Sendable {
             try RequestCheck.check(request)
             return RequestCost.put(key: request.key.count, value: request.value.count)
         }
-        try propose(.put, message, cost: cost, call)
+        guard authority.isEnabled else { return try propose(.put, message, cost: cost, call) }
+        let request = try message.withUnsafeBytes { try PutRequest(decoding: $0) }
+        proposeChecked(.put, message, cost: cost, call) { walk throws(EtcdError) in try walk.check(request) }
     }
 
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
         let request = try message.withUnsafeBytes { try DeleteRangeRequest(decoding: $0) }
         try RequestCheck.check(request)
-        try propose(.deleteRange, message, cost: 0, call)
+        guard authority.isEnabled else { return try propose(.deleteRange, message, cost: 0, call) }
+        proposeChecked(.deleteRange, message, cost: 0, call) { walk throws(EtcdError) in try walk.check(request) }
     }
 
     private func compact(_ call: UnaryCall, _ message: [UInt8]) throws {
@@ -165,7 +190,7 @@ final class KeyValueService: Sendable {
         }
         try RequestCheck.check(request, limit: limits.txnOperations)
         guard TxnQuery.isReadOnly(request) else {
-            try propose(.txn, message, cost: RequestCost.txn(request), call)
+            try proposeTxn(request, message, call)
             return
         }
         if TxnQuery.isSerializable(request) {
@@ -182,12 +207,56 @@ final class KeyValueService: Sendable {
 
     /// A transaction of a few single keys is read at once; one that may hold large ranges away from the event loop.
     private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView) {
-        let header = self.header
-        if request.readsSingleKeys {
-            handling(call) { call.respond(try TxnQuery.run(request, on: view, header: header)) }
-            return
+        handling(call) {
+            let header = self.header
+            let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
+                try Authorisation.keys(state, caller).check(request)
+            }
+            if request.readsSingleKeys {
+                let response = try TxnQuery.run(request, on: view, header: header)
+                try authority.confirm(checked)
+                call.respond(response)
+            } else {
+                inBackground(call, checked) { try TxnQuery.run(request, on: view, header: header) }
+            }
         }
-        inBackground(call) { try TxnQuery.run(request, on: view, header: header) }
+    }
+
+    private func proposeTxn(_ request: TxnRequest, _ message: [UInt8], _ call: UnaryCall) throws(EtcdError) {
+        let cost = RequestCost.txn(request)
+        guard authority.isEnabled else { return try propose(.txn, message, cost: cost, call) }
+        let leases = authority.hasLenientMembers ? request.leases : []
+        proposeChecked(.txn, message, cost: cost, call, leases: leases) { walk throws(EtcdError) in
+            try walk.check(request)
+        }
+    }
+
+    /// Proposes what `check` lets pass. Every member checks again as it applies, `leases` excepted, which are those that
+    /// members of etcd 3.4 do not look at.
+    private func proposeChecked(
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, leases: Set<Int64> = [],
+        _ check: @escaping @Sendable (Authorisation) throws(EtcdError) -> Void
+    ) {
+        gateways.admit(call) { state, caller throws(EtcdError) in
+            try check(.keys(state, caller))
+        } _: { [self] in
+            guard !leases.isEmpty else {
+                return handling(call) { try propose(kind, message, cost: cost, call) }
+            }
+            handling(call) {
+                let caller = try authority.caller(of: call) ?? .nobody
+                member.perform { [self] member in
+                    let refusal = member.refusal(of: caller, attachingTo: leases)
+                    call.eventLoop.execute { [self] in
+                        handling(call) {
+                            if let refusal { throw refusal }
+                            try propose(kind, message, cost: cost, call)
+                            gateway(call).flush()
+                        }
+                    }
+                }
+            }
+        }
     }
 
     private func propose(
@@ -224,9 +293,13 @@ final class Gateways: Sendable {
     private static let pendingByteLimit = 512 << 20
 
     private let gateways: [Gateway]
+    /// Who makes calls, and what they may.
+    let authority: Authority
+    let tokenWaiters = TokenWaiters()
 
-    init(_ loops: [any EventLoop], member: MemberThread) {
+    init(_ loops: [any EventLoop], member: MemberThread, authority: Authority) {
         gateways = loops.map { Gateway(eventLoop: $0, member: member) }
+        self.authority = authority
     }
 
     /// The gateway of `loop`, which is one of those that this was made with.
@@ -246,16 +319,19 @@ final class Gateways: Sendable {
         }
     }
 
-    /// Sends a client's request to the log; its bytes go into the entry as they are.
+    /// Sends a client's request to the log; its bytes go into the entry as they are, with who made the call. The outcome
+    /// answers the call, or goes to `then`.
     func propose(
         _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, limit: Int,
-        status: MemberStatus
+        status: MemberStatus, then: Gateway.Reply? = nil
     ) throws(EtcdError) {
+        // One who logs in has no token yet, or one that is of no use any more.
+        let caller = authority.isEnabled && kind != .authenticate ? try authority.caller(of: call) : nil
         let id = status.nextRequestID()
-        let entry = message.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id) }
+        let entry = message.withUnsafeBytes { LogEntry.encode(kind, request: $0, id: id, caller: caller) }
         if entry.count > limit { throw .requestTooLarge }
         guard status.pendingBytes.load(ordering: .relaxed) < Self.pendingByteLimit else { throw .tooManyRequests }
         status.pendingBytes.add(entry.count, ordering: .relaxed)
-        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, cost: cost, call: call))
+        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, cost: cost, call: call, then: then))
     }
 }

@@ -26,10 +26,11 @@ extension MemberThread {
     /// Renews leases for the streams of one event loop.
     func renew(_ keepAlives: [Gateway.KeepAlive], _ gateway: Gateway) {
         guard core.isLeader else {
-            forward(keepAlives, gateway)
+            forward(permitted(keepAlives, gateway), gateway)
             return
         }
         whenCurrent(timeout: core.settings.requestTimeout) { [self] error in
+            let keepAlives = permitted(keepAlives, gateway)
             guard error == nil else { return forward(keepAlives, gateway) }
             renewHere(keepAlives.map(\.lease)) { [self] part in deliver(part, of: keepAlives, gateway) }
         }

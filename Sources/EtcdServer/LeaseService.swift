@@ -1,4 +1,5 @@
 import Applier
+import Auth
 import EtcdAPI
 import FoundationEssentials
 import GRPC
@@ -30,7 +31,8 @@ final class LeaseService: Sendable {
             EtcdMethod.leaseGrant.path: .unary { [self] call, message in grant(call, message) },
             EtcdMethod.leaseRevoke.path: .unary { [self] call, message in revoke(call, message) },
             EtcdMethod.leaseKeepAlive.path: .stream { [self] call in
-                LeaseKeepAliveStream(call: call, gateway: gateways[call.eventLoop])
+                LeaseKeepAliveStream(
+                    call: call, gateway: gateways[call.eventLoop], authority: gateways.authority)
             },
             EtcdMethod.leaseTimeToLive.path: .unary { [self] call, message in timeToLive(call, message) },
             EtcdMethod.leaseLeases.path: .unary { [self] call, message in leases(call, message) },
@@ -58,29 +60,41 @@ final class LeaseService: Sendable {
     private func timeToLive(_ call: UnaryCall, _ message: [UInt8]) {
         call.answering {
             let request = try Etcdserverpb_LeaseTimeToLiveRequest(serializedBytes: message)
+            let authority = gateways.authority
+            let caller = request.keys && authority.isEnabled ? try authority.caller(of: call) ?? .nobody : nil
             member.perform { [self] member in
+                if let caller, let refusal = member.refusal(of: caller, readingKeysOf: [request.id]) {
+                    return call.reply(refusal)
+                }
                 member.timeToLive(of: request.id, keys: request.keys) { [self] answer in
                     switch answer {
-                    case .success(let found): reply(call, request.id, found)
+                    case .success(let found): reply(call, request.id, found, caller?.revision)
                     case .failure(.timedOut): call.reply(EtcdError.timeoutWaitAppliedIndex)
-                    case .failure(.notPrimary): askLeader(call, request)
+                    case .failure(.notPrimary): askLeader(call, request, caller?.revision)
                     }
                 }
             }
         }
     }
 
-    private func askLeader(_ call: UnaryCall, _ request: Etcdserverpb_LeaseTimeToLiveRequest) {
+    private func askLeader(_ call: UnaryCall, _ request: Etcdserverpb_LeaseTimeToLiveRequest, _ checked: UInt64?) {
         Task {
             switch await forwarder.timeToLive(of: request.id, keys: request.keys) {
-            case .success(let found): reply(call, request.id, found)
+            case .success(let found): reply(call, request.id, found, checked)
             case .failure(let error): call.reply(error)
             }
         }
     }
 
-    private func reply(_ call: UnaryCall, _ lease: Int64, _ found: LeaseTimeToLive?) {
+    /// Answers with what was found, for a caller that was allowed to hear of keys at the auth revision `checked`.
+    private func reply(_ call: UnaryCall, _ lease: Int64, _ found: LeaseTimeToLive?, _ checked: UInt64?) {
+        let authority = gateways.authority
         member.perform { member in
+            do throws(EtcdError) {
+                try authority.confirm(checked)
+            } catch {
+                return call.reply(error)
+            }
             var response = Etcdserverpb_LeaseTimeToLiveResponse()
             response.id = lease
             response.header = Etcdserverpb_ResponseHeader(member.header())
@@ -94,10 +108,14 @@ final class LeaseService: Sendable {
 
     private func leases(_ call: UnaryCall, _ message: [UInt8]) {
         guard call.accepts(Etcdserverpb_LeaseLeasesRequest.self, message) else { return }
+        let authority = gateways.authority
+        let caller = authority.isEnabled ? try? authority.caller(of: call) : nil
         member.perform { member in
+            let granted = member.core.applier.lessor.leases()
+            if let refusal = member.refusal(of: caller ?? .nobody, readingKeysOf: granted) { return call.reply(refusal) }
             var response = Etcdserverpb_LeaseLeasesResponse()
             response.header = Etcdserverpb_ResponseHeader(member.header())
-            response.leases = member.core.applier.lessor.leases().map { id in
+            response.leases = granted.map { id in
                 var lease = Etcdserverpb_LeaseStatus()
                 lease.id = id
                 return lease
@@ -123,13 +141,15 @@ final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
 
     private let call: StreamCall
     private let gateway: Gateway
+    private let authority: Authority
     private var isOver = false
     private var waiting = 0
     private var isHalfClosed = false
 
-    init(call: StreamCall, gateway: Gateway) {
+    init(call: StreamCall, gateway: Gateway, authority: Authority) {
         self.call = call
         self.gateway = gateway
+        self.authority = authority
     }
 
     func received(_ message: [UInt8]) {
@@ -138,8 +158,14 @@ final class LeaseKeepAliveStream: StreamHandler, @unchecked Sendable {
             finish(Status(.internal, "grpc: failed to unmarshal the received message"))
             return
         }
+        let caller: Caller?
+        do throws(EtcdError) {
+            caller = try authority.caller(of: call)
+        } catch {
+            return finish(Status(error))
+        }
         waiting += 1
-        gateway.keepAlive(Gateway.KeepAlive(lease: lease, stream: self))
+        gateway.keepAlive(Gateway.KeepAlive(lease: lease, stream: self, caller: caller))
         if !call.isWritable || waiting >= Self.waitingLimit { call.pauseReading() }
     }
 

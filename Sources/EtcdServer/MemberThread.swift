@@ -70,6 +70,7 @@ final class MemberThread: @unchecked Sendable {
     struct Waiter {
         var gateway: Gateway
         var call: UnaryCall
+        var then: Gateway.Reply?
         var bytes: Int
         var deadline: Int64
     }
@@ -267,7 +268,8 @@ final class MemberThread: @unchecked Sendable {
         for (gateway, proposals) in backlog {
             for proposal in proposals {
                 let waiter = Waiter(
-                    gateway: gateway, call: proposal.call, bytes: proposal.entry.count, deadline: deadline)
+                    gateway: gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
+                    deadline: deadline)
                 if let refusal = admission.refusal(waiting: waiters.count + refusedForSpace.count) {
                     answer(waiter, .failure(refusal))
                 } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
@@ -425,7 +427,7 @@ final class MemberThread: @unchecked Sendable {
     func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {
         running.status.pendingBytes.subtract(waiter.bytes, ordering: .relaxed)
         answers[ObjectIdentifier(waiter.gateway), default: (waiter.gateway, [])].1.append(
-            Gateway.Answer(call: waiter.call, reply: reply))
+            Gateway.Answer(call: waiter.call, reply: reply, then: waiter.then))
     }
 
     private func deliverAnswers() {
@@ -438,7 +440,7 @@ final class MemberThread: @unchecked Sendable {
         let status = running.status
         status.term.store(core.term, ordering: .relaxed)
         status.clusterVersion = core.clusterVersion
-        status.appliedIndex.store(core.appliedIndex, ordering: .relaxed)
+        status.appliedIndex.store(core.appliedIndex, ordering: .releasing)
         status.committedIndex.store(core.committedIndex, ordering: .relaxed)
         status.isLearner.store(
             core.applier.cluster.members[status.memberID]?.isLearner ?? false, ordering: .relaxed)
@@ -609,7 +611,9 @@ final class MemberThread: @unchecked Sendable {
         for (gateway, proposals) in backlog {
             for proposal in proposals {
                 answer(
-                    Waiter(gateway: gateway, call: proposal.call, bytes: proposal.entry.count, deadline: 0),
+                    Waiter(
+                        gateway: gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
+                        deadline: 0),
                     .failure(.stopped))
             }
         }

@@ -1,4 +1,5 @@
 import Applier
+import Auth
 import EtcdAPI
 import GRPC
 import MVCC
@@ -25,6 +26,8 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     private var nextKey: [UInt8] = []
     private var sent: Int64 = 0
     private var isFirst = true
+    /// The auth revision at which the caller was let in; nil while permissions are not checked.
+    private var checked: UInt64?
     private var pairsPerPiece = RangeStreamHandler.pairsInFirstPiece
     private var isReading = false
     private var isOver = false
@@ -70,7 +73,14 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     func writable() { readNext() }
 
     private func begin(_ view: StoreView) {
-        guard !isOver else { return }
+        guard !isOver, let request else { return }
+        do throws(EtcdError) {
+            checked = try service.gateways.authority.permitReading(call) { state, caller throws(EtcdError) in
+                try Authorisation.keys(state, caller).check(request)
+            }
+        } catch {
+            return finish(Status(error))
+        }
         self.view = view
         let writer = RangeResponseWriter(header: service.header)
         send(writer.finishPiece())
@@ -139,6 +149,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         guard !isOver else { return }
         do {
             let piece = try piece.get()
+            try service.gateways.authority.confirm(checked)
             isFirst = false
             sent += piece.pairs
             if piece.pairs > 0 {

@@ -19,6 +19,7 @@ struct Services {
         var watch: WatchThread
         var leases: LeaseForwarder
         var promotion: Promotion
+        var passwords: PasswordPool
         var configuration: MemberConfiguration
         var logger: Logger
     }
@@ -30,7 +31,8 @@ struct Services {
     init(_ needs: Needs) {
         let requestLimit = needs.configuration.maxRequestBytes
         let keyValues = KeyValueService(
-            gateways: needs.gateways, status: needs.status, publisher: needs.publisher, readers: needs.readers,
+            gateways: needs.gateways, member: needs.member, status: needs.status, publisher: needs.publisher,
+            readers: needs.readers,
             limits: .init(requestBytes: requestLimit, txnOperations: needs.configuration.maxTxnOperations))
         let leases = LeaseService(
             gateways: needs.gateways, member: needs.member, status: needs.status, forwarder: needs.leases,
@@ -43,8 +45,13 @@ struct Services {
             keyValues.methods,
             leases.methods,
             maintenance.methods,
-            WatchService(watch: needs.watch, publisher: needs.publisher).methods,
+            WatchService(
+                watch: needs.watch, publisher: needs.publisher, authority: needs.gateways.authority
+            ).methods,
             ClusterService(gateways: needs.gateways, member: needs.member, promotion: needs.promotion).methods,
+            AuthService(
+                gateways: needs.gateways, status: needs.status, passwords: needs.passwords, requestLimit: requestLimit
+            ).methods,
             DowngradeService(gateways: needs.gateways, member: needs.member, status: needs.status).methods,
         ]
         let served = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }

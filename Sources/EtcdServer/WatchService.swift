@@ -1,3 +1,4 @@
+import Auth
 import EtcdAPI
 import GRPC
 import MVCC
@@ -10,9 +11,11 @@ import Watch
 final class WatchService: Sendable {
     private let watch: WatchThread
     private let publisher: StorePublisher
+    private let authority: Authority
     private let lastStream = Atomic<UInt64>(0)
 
-    init(watch: WatchThread, publisher: StorePublisher) {
+    init(watch: WatchThread, publisher: StorePublisher, authority: Authority) {
+        self.authority = authority
         self.watch = watch
         self.publisher = publisher
     }
@@ -21,7 +24,8 @@ final class WatchService: Sendable {
         [
             EtcdMethod.watch.path: .stream { [self] call in
                 let id = WatchStreamID(lastStream.wrappingAdd(1, ordering: .relaxed).newValue)
-                return WatchStreamHandler(id: id, call: call, watch: watch, publisher: publisher)
+                return WatchStreamHandler(
+                    id: id, call: call, watch: watch, publisher: publisher, authority: authority)
             }
         ]
     }
@@ -35,6 +39,7 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     private let call: StreamCall
     private let watch: WatchThread
     private let publisher: StorePublisher
+    private let authority: Authority
     private var isOver = false
     /// Requests that are on their way to the watchers' thread. Beyond the limit no more are read, so a client that asks
     /// faster than that thread works waits.
@@ -45,8 +50,11 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
 
     var eventLoop: any EventLoop { call.eventLoop }
 
-    init(id: WatchStreamID, call: StreamCall, watch: WatchThread, publisher: StorePublisher) {
+    init(
+        id: WatchStreamID, call: StreamCall, watch: WatchThread, publisher: StorePublisher, authority: Authority
+    ) {
         self.id = id
+        self.authority = authority
         self.call = call
         self.watch = watch
         self.publisher = publisher
@@ -61,7 +69,12 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
             return
         }
         switch request.requestUnion {
-        case .createRequest(let create): watch.send(.create(id, convert(create)))
+        case .createRequest(let create):
+            if let refusal = refusal(of: create) {
+                watch.send(.refuse(id, refusal))
+            } else {
+                watch.send(.create(id, convert(create)))
+            }
         case .cancelRequest(let cancel): watch.send(.cancel(id, cancel.watchID))
         case .progressRequest: watch.send(.progress(id))
         case nil: break
@@ -74,6 +87,23 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     func handled(_ count: Int) {
         unhandled -= count
         if !isOver, call.isWritable, unhandled < Self.unhandledLimit { call.resumeReading() }
+    }
+
+    /// Why the caller may not have this watch, as etcd words it; nil when it may. The range is checked as it was asked: one
+    /// without an end takes the permission to read all keys from there on.
+    private func refusal(of request: Etcdserverpb_WatchCreateRequest) -> String? {
+        guard authority.isEnabled, request.startRevision >= 0 else { return nil }
+        let key = request.key.isEmpty ? [0] : [UInt8](request.key)
+        do throws(EtcdError) {
+            try authority.permit(call) { state, caller throws(EtcdError) in
+                try state.check(caller, .read, key, [UInt8](request.rangeEnd))
+            }
+            return nil
+        } catch {
+            let known: [EtcdError] = [.invalidAuthToken, .authOldRevision, .userEmpty]
+            let told = known.contains(error) ? error : .permissionDenied
+            return "rpc error: code = \(told.code.goName) desc = \(told.message)"
+        }
     }
 
     private func convert(_ request: Etcdserverpb_WatchCreateRequest) -> WatchCreate {

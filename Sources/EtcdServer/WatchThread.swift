@@ -10,6 +10,8 @@ final class WatchThread: Sendable {
         case open(WatchStreamID, WatchStreamHandler)
         case close(WatchStreamID)
         case create(WatchStreamID, WatchCreate)
+        /// A watch that its caller may not have, and the reason to tell.
+        case refuse(WatchStreamID, String)
         case cancel(WatchStreamID, Int64)
         case progress(WatchStreamID)
         case written([(WatchStreamID, Int)])
@@ -138,6 +140,9 @@ final class WatchThread: Sendable {
             case .create(let id, let request):
                 handled[id, default: 0] += 1
                 hub.create(request, on: id)
+            case .refuse(let id, let reason):
+                handled[id, default: 0] += 1
+                hub.refuse(on: id, reason: reason)
             case .cancel(let id, let watch):
                 handled[id, default: 0] += 1
                 hub.cancel(watchID: watch, on: id)
