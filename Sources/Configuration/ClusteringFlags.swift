@@ -21,7 +21,8 @@ extension MemberConfiguration {
         .signed("max-learners", 1, "Most learners in the cluster; the same on all members.")
             .formerly("experimental-max-learners"),
         .duration("downgrade-check-time", "5s", "Time between two looks at a downgrade.")
-            .formerly("experimental-downgrade-check-time"),
+            .formerly("experimental-downgrade-check-time")
+            .withoutEffect("a downgrade is followed as it happens, without a timer"),
         .duration("experimental-wait-cluster-ready-timeout", "5s", "How long a start waits for the cluster.")
             .withoutEffect("a member serves its clients as soon as it has joined its cluster"),
         .toggle(

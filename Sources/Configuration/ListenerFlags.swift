@@ -90,9 +90,23 @@ enum URLRules {
         urls.first { ($0.scheme == .http || $0.scheme == .https) && $0.host.isEmpty }
     }
 
-    private static func isAddress(_ host: String) -> Bool {
+    /// Whether `host` is an address rather than a name.
+    static func isAddress(_ host: String) -> Bool {
         if host.contains(":") { return host.allSatisfy { $0.isHexDigit || $0 == ":" || $0 == "." || $0 == "%" } }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+    }
+}
+
+extension MemberConfiguration {
+    /// The first address among the advertised peer URLs that others can reach: neither a name, nor loopback, nor
+    /// unspecified. nil when there is none.
+    public var localAddress: String? {
+        for text in initialAdvertisePeerURLs {
+            guard let url = try? ServiceURL(parsing: text), url.scheme == .http || url.scheme == .https else { continue }
+            let isUsual = url.host.hasPrefix("127.") || ["::1", "::", "0.0.0.0"].contains(url.host)
+            if URLRules.isAddress(url.host) && !isUsual { return url.host }
+        }
+        return nil
     }
 }

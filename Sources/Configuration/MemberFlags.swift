@@ -40,23 +40,26 @@ extension MemberConfiguration {
         .toggle(
             "experimental-txn-mode-write-with-shared-buffer", true, "Let transactions that write read a shared buffer."
         )
-        .switching("TxnModeWriteWithSharedBuffer"),
+        .switching("TxnModeWriteWithSharedBuffer")
+        .withoutEffect("transactions copy nothing to begin with"),
         .toggle("experimental-stop-grpc-service-on-defrag", false, "Serve no clients while the member defragments.")
-            .switching("StopGRPCServiceOnDefrag"),
+            .switching("StopGRPCServiceOnDefrag")
+            .withoutEffect("the member serves while it defragments"),
     ]
 }
 
 /// Physical compaction of the store.
 public struct CompactionSettings: Equatable, Sendable {
-    /// Revisions that one batch deletes.
-    public var batchLimit: Int
-    /// The pause between two batches.
-    public var sleepMilliseconds: Int64
+    /// Revisions that one batch deletes; nil when nobody said how many, so that batches are as small as is good.
+    public var batchLimit: Int?
+    /// The pause between two batches; nil when nobody said how long.
+    public var sleepMilliseconds: Int64?
 
     init(_ settings: Settings) {
         let limit: Int = settings.number("compaction-batch-limit")
+        let pause = settings.milliseconds("compaction-sleep-interval")
         // etcd takes what is not above zero for "not given".
-        batchLimit = limit > 0 ? limit : 1000
-        sleepMilliseconds = settings.milliseconds("compaction-sleep-interval")
+        batchLimit = settings.isGiven("compaction-batch-limit") && limit > 0 ? limit : nil
+        sleepMilliseconds = settings.isGiven("compaction-sleep-interval") && pause > 0 ? pause : nil
     }
 }

@@ -7,7 +7,13 @@ public struct POSIXDisk: Disk {
     private static let fileMode: mode_t = 0o600
     private static let directoryMode: mode_t = 0o700
 
-    public init() {}
+    /// Whether what is to be durable is waited for. Without, a crash of the machine may cost anything that was written.
+    private let synchronizes: Bool
+
+    /// The file system of the machine.
+    public init(synchronizes: Bool = true) {
+        self.synchronizes = synchronizes
+    }
 
     public func open(_ path: String, _ access: FileAccess) throws(DiskError) -> any DiskFile {
         let flags: Int32
@@ -18,7 +24,7 @@ public struct POSIXDisk: Disk {
         }
         let descriptor = retrying { Glibc.open(path, flags, Self.fileMode) }
         guard descriptor >= 0 else { throw DiskError(errnoOf: "open", path) }
-        return POSIXFile(descriptor: descriptor, path: path)
+        return POSIXFile(descriptor: descriptor, path: path, synchronizes: synchronizes)
     }
 
     public func createDirectory(_ path: String) throws(DiskError) {
@@ -65,6 +71,7 @@ public struct POSIXDisk: Disk {
     }
 
     public func synchronizeDirectory(_ path: String) throws(DiskError) {
+        guard synchronizes else { return }
         let descriptor = retrying { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw DiskError(errnoOf: "open", path) }
         defer { _ = Glibc.close(descriptor) }
@@ -85,10 +92,12 @@ final class POSIXFile: DiskFile {
     let path: String
     /// The descriptor, or -1 when the file is closed.
     private let descriptor: Atomic<Int32>
+    private let synchronizes: Bool
 
-    init(descriptor: Int32, path: String) {
+    init(descriptor: Int32, path: String, synchronizes: Bool) {
         self.descriptor = Atomic(descriptor)
         self.path = path
+        self.synchronizes = synchronizes
     }
 
     deinit { close() }
@@ -124,6 +133,7 @@ final class POSIXFile: DiskFile {
     }
 
     func synchronize() throws(DiskError) {
+        guard synchronizes else { return }
         guard retrying({ fdatasync(number) }) == 0 else { throw DiskError(errnoOf: "fdatasync", path) }
     }
 

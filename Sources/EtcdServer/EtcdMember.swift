@@ -23,8 +23,6 @@ public final class EtcdMember: @unchecked Sendable {
     private static let eventLoops = max(1, System.coreCount - 1)
     /// Threads for reads that would hold an event loop up.
     private static let readerThreads = 2
-    /// What gRPC may add to a request, beyond its own limit (etcd's grpcOverheadBytes).
-    private static let grpcOverheadBytes = 512 * 1024
 
     private let configuration: MemberConfiguration
     private let logger: Logger
@@ -49,9 +47,11 @@ public final class EtcdMember: @unchecked Sendable {
         _ configuration: MemberConfiguration, logger: Logger, removed: @escaping @Sendable () -> Void
     ) async throws -> EtcdMember {
         raiseDescriptorLimit()
+        if configuration.locksMemory { try MemoryLock.take(logger) }
         // The ports come first: without them nothing is made on the disk.
-        let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0) }
-        let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0) }
+        let sockets = configuration.sockets
+        let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0, sockets) }
+        let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0, sockets) }
         let tls = try MemberTLS(configuration, logger: logger)
         let tokens = try TokenProviders(configuration.auth, logger: logger)
         let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
@@ -105,7 +105,7 @@ public final class EtcdMember: @unchecked Sendable {
         try OpenedMember.open(
             configuration,
             MemberSurroundings(
-                disk: POSIXDisk(), randomNumber: { Int.random(in: 0..<$0) }, unixMilliseconds: Clock.unixMilliseconds,
+                disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), randomNumber: { Int.random(in: 0..<$0) }, unixMilliseconds: Clock.unixMilliseconds,
                 waitingForLock: { path in
                     logger.info(
                         "waiting for the lock on the database, which another process holds",
@@ -147,7 +147,7 @@ public final class EtcdMember: @unchecked Sendable {
         let failure = DiskFailure(
             member: member, electionMilliseconds: Int64(configuration.electionMilliseconds), logger: logger)
         let backend = BackendThread(
-            disk: POSIXDisk(), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
+            disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
             kept: .init(segments: configuration.maxWALs, snapshots: configuration.maxSnapshots), logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             restored: { member.send(.restored($0)) },
@@ -177,7 +177,8 @@ public final class EtcdMember: @unchecked Sendable {
                 memberID: opened.memberID, clusterID: opened.clusterID, serverVersion: EtcdVersion.server,
                 advertisedPeerURLs: configuration.initialAdvertisePeerURLs,
                 electionMilliseconds: Int64(configuration.electionMilliseconds), snapshots: opened.snapshots,
-                logger: logger, dialler: tls.dialler),
+                logger: logger, dialler: tls.dialler
+            ).following(configuration),
             events: PeerEvents(
                 received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
                 gone: { member.send(.gone($0)) },
@@ -198,10 +199,8 @@ public final class EtcdMember: @unchecked Sendable {
         let guards = CallGuards(
             leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways))
         let methods = guards.guarding(services.methods)
-        var server = Server.Configuration()
-        server.maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         clients = Server(
-            group: group, configuration: server, methods: methods, observer: CallObservation.observer(metrics, logger),
+            group: group, configuration: Server.Configuration(configuration), methods: methods, observer: CallObservation.observer(metrics, logger),
             readBatchEnded: { gateways[$0].flush() }, http: HTTPHandlers { http.answer($0) })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
@@ -210,7 +209,7 @@ public final class EtcdMember: @unchecked Sendable {
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
                 batchMilliseconds: Int64(configuration.backendBatchMilliseconds),
                 batchLimit: configuration.backendBatchLimit, snapshotCount: configuration.snapshotCount,
-                autoCompactor: AutoCompactor(configuration.autoCompaction),
+                autoCompactor: AutoCompactor(configuration.autoCompaction), compaction: configuration.compaction,
                 published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
                 advancesFirstElection: configuration.advancesFirstElection,
                 versions: VersionMonitor(logger: logger) { [peers] in
@@ -227,8 +226,8 @@ public final class EtcdMember: @unchecked Sendable {
         self.parts = nil
         threads = [log.start(opened.log), backend.start()]
         var options = WatchOptions(clusterID: opened.clusterID, memberID: opened.memberID)
-        options.fragmentBytes = configuration.maxRequestBytes + Self.grpcOverheadBytes
-        threads.append(watch.start(options))
+        options.fragmentBytes = Server.Configuration(configuration).maximumMessageSize
+        threads.append(watch.start(options, progressEvery: configuration.watchProgressMilliseconds))
         nonisolated(unsafe) let handedOver = parts
         memberThread = member.start(handedOver)
     }
@@ -238,6 +237,7 @@ public final class EtcdMember: @unchecked Sendable {
         corruption.stop()
         await withCheckedContinuation { continuation in member.perform { $0.handOver { continuation.resume() } } }
         try? await clients.shutdown(limit: Self.shutdownLimit)
+        ListeningSocket.removeFiles(of: configuration)
         await peers.stop()
         member.send(.stop)
         memberThread?.join()

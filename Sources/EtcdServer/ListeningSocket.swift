@@ -1,3 +1,4 @@
+import Configuration
 import Glibc
 import Member
 import Membership
@@ -9,10 +10,12 @@ final class ListeningSocket {
 
     let url: ServiceURL
     private var descriptor: Int32
+    private let options: SocketOptions
 
     /// Listens at `url`; says which address cannot be had, and why.
-    init(_ url: ServiceURL) throws(StartError) {
+    init(_ url: ServiceURL, _ options: SocketOptions) throws(StartError) {
         self.url = url
+        self.options = options
         descriptor = -1
         if url.scheme == .unix || url.scheme == .unixs {
             try bind(to: try Self.address(ofSocket: url.host))
@@ -23,13 +26,23 @@ final class ListeningSocket {
     }
 
     deinit {
-        if descriptor >= 0 { Glibc.close(descriptor) }
+        guard descriptor >= 0 else { return }
+        Glibc.close(descriptor)
+        if url.scheme == .unix || url.scheme == .unixs { unlink(url.host) }
     }
 
     /// Hands the descriptor over; whoever takes it closes it.
     func take() -> Int32 {
         defer { descriptor = -1 }
         return descriptor
+    }
+
+    /// Removes the files of the sockets that `configuration` listens at, as Go does when it closes one.
+    static func removeFiles(of configuration: MemberConfiguration) {
+        let urls = configuration.listenClientURLs + configuration.listenPeerURLs + configuration.monitoring.listenURLs
+        for url in urls + configuration.listenClientHTTPURLs where url.scheme == .unix || url.scheme == .unixs {
+            unlink(url.host)
+        }
     }
 
     private func failure(_ operation: String) -> StartError {
@@ -59,7 +72,12 @@ final class ListeningSocket {
         descriptor = socket(chosen.pointee.ai_family, chosen.pointee.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw failure("socket") }
         var on: Int32 = 1
+        // As Go does for every listener, so that a restart need not wait for old connections.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        if options.reusesPort {
+            guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, socklen_t(MemoryLayout<Int32>.size)) == 0
+            else { throw failure("setsockopt") }
+        }
         guard Glibc.bind(descriptor, chosen.pointee.ai_addr, chosen.pointee.ai_addrlen) == 0 else {
             throw failure("bind")
         }

@@ -1,4 +1,5 @@
 import Applier
+import Configuration
 import Backend
 import EtcdAPI
 import GRPC
@@ -60,6 +61,7 @@ final class MemberThread: @unchecked Sendable {
         var batchLimit: Int
         var snapshotCount: UInt64
         var autoCompactor: AutoCompactor
+        var compaction: CompactionSettings
         var published: PublishedAttributes
         var advancesFirstElection: Bool
         var versions: VersionMonitor
@@ -85,6 +87,8 @@ final class MemberThread: @unchecked Sendable {
     private static let firstElectionWait: Int64 = 5_000
     /// The least time between two steps of a compaction, so that requests go in between.
     private static let compactionPause: Int64 = 1
+    /// The changes that one step drops when nobody says how many: well under a millisecond of this thread.
+    private static let compactionStep = 250
 
     private let mailbox = Mailbox<Event>()
     private let ready: @Sendable () -> Void
@@ -306,7 +310,8 @@ final class MemberThread: @unchecked Sendable {
             compactOnce(now: now)
             // As long between two steps as a step takes, so that compacting gets half of this thread at the most.
             let end = Clock.milliseconds
-            timers.compaction = end + max(Self.compactionPause, end - now)
+            let pause = running.settings.compaction.sleepMilliseconds ?? Self.compactionPause
+            timers.compaction = end + max(pause, end - now)
         }
     }
 
@@ -361,7 +366,7 @@ final class MemberThread: @unchecked Sendable {
     private func compactOnce(now: Int64) {
         let store = core.applier.store
         if compaction == nil { compaction = (store.compactedRevision, now) }
-        if store.compactionStep() { return }
+        if store.compactionStep(limit: running.settings.compaction.batchLimit ?? Self.compactionStep) { return }
         if let compaction {
             logger.info(
                 "finished scheduled compaction",

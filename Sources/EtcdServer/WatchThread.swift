@@ -24,8 +24,10 @@ final class WatchThread: Sendable {
     /// Commits that wait for this thread are dropped beyond this many bytes; the watchers then read what they missed from
     /// the store.
     private static let backlogLimit = 64 << 20
-    /// etcd reports progress to idle watchers about this often, in milliseconds.
-    private static let progressInterval: Int64 = 600_000
+    /// etcd reports progress to idle watchers no more often than this, in milliseconds.
+    private static let leastProgressInterval: Int64 = 100
+    /// And about this often when nobody says how often.
+    private static let standardProgressInterval: Int64 = 600_000
 
     private let mailbox = Mailbox<Event>()
     private let publisher: StorePublisher
@@ -72,10 +74,12 @@ final class WatchThread: Sendable {
         mailbox.send(.wake)
     }
 
-    func start(_ options: WatchOptions) -> ServiceThread {
-        ServiceThread("etcd-watch") { [self] in
+    /// - Parameter interval: the time between two reports of progress to idle watchers, in milliseconds; 0 is etcd's.
+    func start(_ options: WatchOptions, progressEvery interval: Int64) -> ServiceThread {
+        let interval = interval == 0 ? Self.standardProgressInterval : max(interval, Self.leastProgressInterval)
+        return ServiceThread("etcd-watch") { [self] in
             let hub = WatchHub(options: options, currentRevision: publisher.latest().currentRevision)
-            Run(hub: hub, thread: self).loop()
+            Run(hub: hub, thread: self, progressInterval: interval).loop()
         }
     }
 
@@ -86,9 +90,12 @@ final class WatchThread: Sendable {
         var streams: [WatchStreamID: WatchStreamHandler] = [:]
         /// Requests taken in this turn, by stream.
         var handled: [WatchStreamID: Int] = [:]
-        var nextProgress = Clock.milliseconds + WatchThread.progressInterval
+        let progressInterval: Int64
+        var nextProgress: Int64
 
-        init(hub: WatchHub, thread: WatchThread) {
+        init(hub: WatchHub, thread: WatchThread, progressInterval: Int64) {
+            self.progressInterval = progressInterval
+            nextProgress = Clock.milliseconds + progressInterval
             self.hub = hub
             self.thread = thread
         }
@@ -103,7 +110,7 @@ final class WatchThread: Sendable {
                 for event in events where !handle(event) { return }
                 acknowledgeRequests()
                 if Clock.milliseconds >= nextProgress {
-                    nextProgress = Clock.milliseconds + WatchThread.progressInterval
+                    nextProgress = Clock.milliseconds + progressInterval
                     for stream in streams.keys { hub.progressTick(on: stream) }
                 }
                 if hub.needsCatchUp { catchUp() }

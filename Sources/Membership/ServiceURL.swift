@@ -18,6 +18,13 @@ public struct ServiceURL: Equatable, Hashable, Sendable {
 
     /// Reads `scheme://host:port`.
     public init(parsing text: String) throws(Invalid) {
+        // A socket's path may stand behind the colon alone.
+        for scheme in [Scheme.unix, .unixs] where text.hasPrefix("\(scheme.rawValue):/") && !text.contains("://") {
+            self.scheme = scheme
+            host = String(text.dropFirst(scheme.rawValue.count + 1))
+            port = 0
+            return
+        }
         guard let colon = text.range(of: "://") else {
             throw Invalid(description: "URL \"\(text)\" has no scheme (http, https, unix or unixs)")
         }

@@ -11,6 +11,8 @@ struct Dialer {
     let timeout: TimeAmount
     /// For members whose URLs ask for it.
     let tls: TLSDialler?
+    /// Where connections come from; nil for the system's choice.
+    let localAddress: String?
 
     /// Connects to `url` and puts HTTP and then `handler` on the connection.
     func connect(
@@ -23,7 +25,7 @@ struct Dialer {
         let tls = isSecure ? tls : nil
         // A certificate names hosts, and a socket is on this one.
         let host = url.scheme == .https ? url.host : "localhost"
-        let bootstrap = ClientBootstrap(group: loop)
+        var bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)
             .channelOption(.socketOption(.so_keepalive), value: 1)
             // The selector reports what is left after one read, so asking again at once is a system call for nothing.
@@ -36,6 +38,13 @@ struct Dialer {
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
+        if let localAddress, url.scheme == .http || url.scheme == .https {
+            do {
+                bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: localAddress, port: 0))
+            } catch {
+                return loop.makeFailedFuture(error)
+            }
+        }
         let connecting =
             switch url.scheme {
             case .http, .https: bootstrap.connect(host: url.host, port: url.port)

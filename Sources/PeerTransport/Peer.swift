@@ -151,10 +151,6 @@ extension TransportCore {
 
 /// etcd's timeouts of connections between members.
 enum PeerTimeout {
-    /// Silence on a stream after which it is broken: three of its heartbeats.
-    static let read = TimeAmount.seconds(5)
-    /// Time in which a stream must take some of what waits for it.
-    static let write = TimeAmount.seconds(5)
     /// Silence after which a stream gets a heartbeat. Ticks come twice a second, so it goes out within etcd's 5/3 s.
     static let linkHeartbeat = TimeAmount.seconds(1)
     /// From a failed attempt to open a stream to the next, as in etcd; and from one that has no answer to the next, which

@@ -33,6 +33,12 @@ public final class PeerTransport: Sendable {
         public var logger: Logger
         /// TLS for peers whose URLs ask for it.
         public var dialler: TLSDialler?
+        /// The address that connections to other members come from; nil for the system's choice.
+        public var localAddress: String?
+        /// Silence on a stream after which it is broken, in milliseconds; etcd's is three of its heartbeats.
+        public var readTimeout: Int64 = 5000
+        /// Time in which a stream must take some of what waits for it, in milliseconds.
+        public var writeTimeout: Int64 = 5000
 
         /// The settings of a member of a cluster.
         public init(

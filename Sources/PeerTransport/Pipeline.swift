@@ -57,7 +57,7 @@ final class Pipeline {
         // A second more for each MiB.
         let question = RequestConnection.Question(
             method: .POST, path: "/raft", headers: headers, body: body, answerLimit: Self.answerLimit,
-            timeout: PeerTimeout.write + .seconds(Int64(body.readableBytes >> 20)))
+            timeout: .milliseconds(core.settings.writeTimeout) + .seconds(Int64(body.readableBytes >> 20)))
         connection.ask(question, at: url) { [self] result in
             guard !isStopped else { return }
             do throws(TransportError) {

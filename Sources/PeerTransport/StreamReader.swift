@@ -140,8 +140,9 @@ final class StreamReader: @unchecked Sendable {
     }
 
     func tick(_ now: NIODeadline) {
+        let limit = TimeAmount.milliseconds(core.settings.readTimeout)
         for connection in attempts + (open.map { [$0] } ?? []) {
-            if let lastRead = connection.lastRead, now - lastRead > PeerTimeout.read { failed(connection, .timedOut) }
+            if let lastRead = connection.lastRead, now - lastRead > limit { failed(connection, .timedOut) }
         }
         // A peer whose URLs could not be used may have been given others.
         if next == nil, isWanting(now) { dial() }

@@ -104,7 +104,7 @@ final class StreamWriter: @unchecked Sendable {
             let taken = writtenBytes - connection.unwrittenBytes
             if taken > takenBytes { lastProgress = now }
             takenBytes = taken
-            if now - lastProgress > PeerTimeout.write { broken(TransportError.timedOut) }
+            if now - lastProgress > .milliseconds(core.settings.writeTimeout) { broken(TransportError.timedOut) }
         } else if now - lastWrite >= PeerTimeout.linkHeartbeat {
             send(.linkHeartbeat)
             flush()

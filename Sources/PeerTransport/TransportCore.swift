@@ -60,7 +60,8 @@ final class TransportCore: @unchecked Sendable {
             minimumClusterVersion: minimum)
         // etcd's: a second, and one election timeout.
         dialer = Dialer(
-            loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds), tls: settings.dialler)
+            loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds), tls: settings.dialler,
+            localAddress: settings.localAddress)
         diskThreads.start()
         do {
             for path in try settings.snapshots.removeUnfinishedDatabases() {

@@ -1,6 +1,7 @@
 import Configuration
 import EtcdServer
 import Glibc
+import LogOutput
 import Logging
 
 /// The server's command: `etcd [flags]`.
@@ -10,7 +11,8 @@ struct Etcd {
         // Before any other thread exists: each inherits the mask from here.
         let signals = TerminationSignals()
         let configuration = self.configuration()
-        let logger = Logger.member(level: level(configuration.logging.level))
+        let writer = startLog(configuration.logging)
+        let logger = Logger.member(writer: writer, format: configuration.logging.format)
         say(configuration.notes, to: logger)
         // The main thread waits for signals, so nothing of the member may run on it.
         Task.detached {
@@ -19,16 +21,42 @@ struct Etcd {
                 member = try await EtcdMember.start(
                     configuration, logger: logger, removed: { signals.interrupt() })
             } catch {
-                fail("\(error)")
+                fail("\(error)", configuration.logging, logger)
             }
-            if let signal = await signals.next() {
-                logger.info("received signal; shutting down", metadata: ["signal": .string(signal)])
+            signals.arm()
+            ServiceManager.tell("READY=1", logger)
+            let signal = await signals.next()
+            if let signal {
+                logger.info("received signal; shutting down", metadata: ["signal": .string(signal.name)])
             }
+            ServiceManager.tell("STOPPING=1", logger)
             await member.stop()
             logger.info("closed etcd server", metadata: ["name": .string(configuration.name)])
+            writer.flush()
+            signal?.end()
             exit(0)
         }
         signals.deliver()
+    }
+
+    private static func startLog(_ settings: LoggingSettings) -> LogWriter {
+        LogLevel.set(settings.level.severity)
+        do throws(LogFailure) {
+            return try LogWriter.start(settings)
+        } catch {
+            complain("\(error)\n")
+            exit(1)
+        }
+    }
+
+    /// Ends the process of a member that cannot start.
+    private static func fail(_ message: String, _ settings: LoggingSettings, _ logger: Logger) -> Never {
+        // Those who read the log alone must find it there.
+        if !settings.outputs.contains(.standardError) {
+            logger.critical("failed to start etcd", metadata: ["error": .string(message)])
+        }
+        complain(message + "\n")
+        exit(1)
     }
 
     private static func configuration() -> MemberConfiguration {
@@ -109,21 +137,6 @@ struct Etcd {
             entry += 1
         }
         return variables
-    }
-
-    private static func level(_ level: MemberConfiguration.LogLevel) -> Logger.Level {
-        switch level {
-        case .debug: .debug
-        case .info: .info
-        case .warn: .warning
-        case .error: .error
-        case .panic, .fatal: .critical
-        }
-    }
-
-    private static func fail(_ message: String) -> Never {
-        complain(message + "\n")
-        exit(1)
     }
 
     private static func complain(_ text: String) {
