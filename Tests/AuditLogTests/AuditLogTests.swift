@@ -1,0 +1,95 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import AuditLog
+
+extension [UInt8] {
+    var data: Data { Data(self) }
+}
+
+/// The file of the audit log: what gets there, what does not, and how it is kept small.
+@Suite struct AuditLogTests {
+    private let directory = FileManager.default.temporaryDirectory.appendingPathComponent("audit-\(UUID().uuidString)")
+
+    private func event(_ code: String?, request: [UInt8] = []) -> AuditEvent {
+        AuditEvent(
+            .call, time: 0, method: "/etcdserverpb.KV/Put", request: request, peer: "p", user: nil, certificate: nil,
+            code: code, microseconds: 0)
+    }
+
+    private func lines(_ path: String) -> [Substring] {
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n")
+    }
+
+    private func settings(sample: Int = 1, fileBytes: Int = 1 << 20, files: Int = 2) throws -> AuditLog.Settings {
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        return AuditLog.Settings(
+            path: directory.appendingPathComponent("audit.log").path, keys: .plain, sample: sample,
+            fileBytes: fileBytes, files: files)
+    }
+
+    /// Notes `events` and writes them all, on this thread.
+    private func run(_ settings: AuditLog.Settings, _ events: [AuditEvent]) throws -> (AuditLog, [String]) {
+        let notices = Mutex<[String]>([])
+        let log = try AuditLog(settings) { notice in notices.withLock { $0.append("\(notice)") } }
+        for event in events { log.note(event) }
+        log.stop()
+        log.run()
+        return (log, notices.withLock { $0 })
+    }
+
+    @Test func eventsAreWrittenInOrderForTheOwnerAlone() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let settings = try settings()
+        let (log, notices) = try run(settings, [event("OK"), event("Unknown")])
+        #expect(lines(settings.path).map { $0.contains("Unknown") } == [false, true])
+        #expect(log.written.load(ordering: .relaxed) == 2)
+        #expect(notices == [])
+        let mode = try FileManager.default.attributesOfItem(atPath: settings.path)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+        _ = try run(settings, [event("Aborted")])
+        #expect(lines(settings.path).count == 3, "a restart goes on where the file ends")
+    }
+
+    @Test func aSampleIsTakenOfWhatWentWellAndNeverOfFailures() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let settings = try settings(sample: 10)
+        _ = try run(settings, Array(repeating: event("OK"), count: 100) + Array(repeating: event("Unknown"), count: 7))
+        let told = lines(settings.path)
+        #expect(told.count { $0.contains("\"OK\"") } == 10)
+        #expect(told.count { $0.contains("Unknown") } == 7)
+    }
+
+    @Test func whatDoesNotFitInMemoryIsDroppedAndSaidSo() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let settings = try settings()
+        let large = event("OK", request: [UInt8](repeating: 0, count: 1 << 20))
+        let (log, notices) = try run(settings, Array(repeating: large, count: 20))
+        #expect(log.dropped.load(ordering: .relaxed) == 5)
+        #expect(lines(settings.path).count == 15)
+        #expect(notices == ["dropped(5)"])
+    }
+
+    @Test func fullFilesMoveAsideAndTheOldestGoes() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let settings = try settings(fileBytes: 250, files: 2)
+        for number in 0..<8 { _ = try run(settings, [event("Number\(number)")]) }
+        func numbers(_ suffix: String) -> [Int] {
+            lines(settings.path + suffix).compactMap { line in
+                line.firstRange(of: "Number").flatMap { Int(String(line[$0.upperBound])) }
+            }
+        }
+        let found = numbers(".2") + numbers(".1") + numbers("")
+        #expect(found == Array(found[0]...7), "no line is lost between the files")
+        #expect(found.count < 8)
+        #expect(!FileManager.default.fileExists(atPath: settings.path + ".3"))
+    }
+
+    @Test func aFileThatCannotBeOpenedIsSaidAtTheStart() throws {
+        let settings = AuditLog.Settings(
+            path: "/nowhere/audit.log", keys: .plain, sample: 1, fileBytes: 1, files: 1)
+        #expect(throws: AuditFile.Failure.self) { try AuditLog(settings) { _ in } }
+    }
+}
