@@ -103,6 +103,8 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         library("GRPC", ["CNGHTTP2", "CZlib", "TLS"] + nio),
+        library("Coordination", ["EtcdAPI", "GRPC", protobuf] + nio),
+        library("AuditLog", ["EtcdAPI", "WireFormat", crypto, protobuf]),
         library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
             "PeerTransport",
@@ -113,9 +115,9 @@ let package = Package(
         library(
             "EtcdServer",
             [
-                "Applier", "Auth", "AuthToken", "Backend", "Configuration", "Disk", "EtcdAPI", "GRPC", "Lease",
-                "MVCC", "Member", "Membership", "Metrics", "Password", "PeerTransport", "RaftMessages",
-                "Reflection", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
+                "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "Configuration", "Coordination", "Disk",
+                "EtcdAPI", "GRPC", "Lease", "MVCC", "Member", "Membership", "Metrics", "Password", "PeerTransport",
+                "RaftMessages", "Reflection", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
             ] + nio),
         library(
             "Simulation",
@@ -180,6 +182,7 @@ let package = Package(
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
         tests("AuthTokenTests", ["Auth", "AuthToken", crypto]),
         tests("WatchTests", ["Watch", "WireFormat"]),
+        tests("AuditLogTests", ["AuditLog", "EtcdAPI", protobuf]),
         tests("ReflectionTests", ["EtcdAPI", "Reflection", "WireFormat"]),
     ],
     swiftLanguageModes: [.v6]

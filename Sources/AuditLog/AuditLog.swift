@@ -27,6 +27,8 @@ public final class AuditLog: @unchecked Sendable {
 
     /// What the log has to say of itself.
     public enum Notice: Sendable {
+        /// So many events were written.
+        case written(Int)
         /// So many events were dropped since the last notice.
         case dropped(Int)
         case failed(String)
@@ -51,9 +53,6 @@ public final class AuditLog: @unchecked Sendable {
     private let wake: UnsafeMutablePointer<sem_t>
     private let seen = Atomic<UInt64>(0)
     private let notice: @Sendable (Notice) -> Void
-    /// Events that were written, and that were dropped, since the start.
-    public let written = Atomic<UInt64>(0)
-    public let dropped = Atomic<UInt64>(0)
 
     /// Opens the file of `settings`; ``run()`` is then called on a thread of its own.
     /// - Parameter notice: called on that thread.
@@ -120,7 +119,7 @@ public final class AuditLog: @unchecked Sendable {
             guard lines.count >= Self.batchBytes || index == events.count - 1 else { continue }
             do throws(AuditFile.Failure) {
                 try file.write(lines)
-                written.add(UInt64(count), ordering: .relaxed)
+                notice(.written(count))
             } catch {
                 lost += count
                 notice(.failed(error.description))
@@ -128,8 +127,6 @@ public final class AuditLog: @unchecked Sendable {
             lines.removeAll(keepingCapacity: true)
             count = 0
         }
-        guard lost > 0 else { return }
-        dropped.add(UInt64(lost), ordering: .relaxed)
-        notice(.dropped(lost))
+        if lost > 0 { notice(.dropped(lost)) }
     }
 }

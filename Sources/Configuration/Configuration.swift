@@ -69,6 +69,7 @@ public struct MemberConfiguration: Sendable {
     public var monitoring: MonitoringSettings
     public var tracing: TracingSettings
     public var logging: LoggingSettings
+    public var audit: AuditSettings
     /// What the log is to say about the way in which the member was told all this.
     public var notes: [ConfigurationNote]
 
@@ -195,6 +196,7 @@ public struct MemberConfiguration: Sendable {
         monitoring = MonitoringSettings(settings)
         tracing = TracingSettings(settings)
         logging = LoggingSettings(settings)
+        audit = AuditSettings(settings)
         notes = []
         initialClusterText = settings.text("initial-cluster")
         if initialClusterText.isEmpty && !discovery.isUsed {

@@ -10,6 +10,7 @@ extension MemberConfiguration {
         ("Monitoring and consistency", monitoringFlags),
         ("Distributed tracing", tracingFlags),
         ("Logging", loggingFlags),
+        ("Audit log", auditFlags),
         ("v2 API and proxy", legacyFlags),
         ("Unsafe features", unsafeFlags),
         ("Other", commandFlags),

@@ -29,7 +29,9 @@ struct FileReading {
         }
         guard let root else { return }
         guard case .mapping(let mapping) = root else {
-            if root.scalar?.string.isEmpty != true { settings.note("\(file): the file is no mapping of keys to values") }
+            if root.scalar?.string.isEmpty != true {
+                settings.note("\(file): the file is no mapping of keys to values")
+            }
             return
         }
         FileReading(settings, file).read(mapping, path: [])

@@ -18,7 +18,8 @@ extension MemberConfiguration {
         .choice("backend-bbolt-freelist-type", ["array", "map"], "map", "How the free pages are kept in memory.")
             .formerly("experimental-backend-bbolt-freelist-type")
             .withoutEffect("free pages are always kept by size, as etcd's map does"),
-        .duration("backend-batch-interval", "0s", "Longest time before a backend transaction is committed; 0 is 100ms."),
+        .duration(
+            "backend-batch-interval", "0s", "Longest time before a backend transaction is committed; 0 is 100ms."),
         .signed("backend-batch-limit", 0, "Operations before a backend transaction is committed; 0 is 10000."),
         .unsigned("max-txn-ops", 128, upTo: UInt64(Int32.max), "Most operations in one transaction."),
         .unsigned("max-request-bytes", 1_572_864, upTo: UInt64(Int32.max), "Largest request of a client in bytes."),

@@ -15,8 +15,10 @@ extension MemberConfiguration {
             .switching("InitialCorruptCheck"),
         .duration("corrupt-check-time", "0s", "Time between two comparisons of all members' data; 0s is never.")
             .formerly("experimental-corrupt-check-time"),
-        .toggle("experimental-compact-hash-check-enabled", false, "Compare the hashes that members keep of compactions.")
-            .switching("CompactHashCheck"),
+        .toggle(
+            "experimental-compact-hash-check-enabled", false, "Compare the hashes that members keep of compactions."
+        )
+        .switching("CompactHashCheck"),
         .duration("compact-hash-check-time", "1m", "Time between two comparisons of compactions' hashes.")
             .formerly("experimental-compact-hash-check-time"),
         .toggle(

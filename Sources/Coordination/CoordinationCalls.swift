@@ -37,11 +37,13 @@ struct CoordinationCalls: Sendable {
     private func call<Response: SwiftProtobuf.Message>(
         _ method: EtcdMethod, _ request: some SwiftProtobuf.Message
     ) async throws -> Response {
+        let reply: [UInt8]
         do throws(Status) {
-            return try Response(serializedBytes: try await caller.call(method.path, try Self.encode(request)))
+            reply = try await caller.call(method.path, try Self.encode(request))
         } catch {
             throw Self.told(error)
         }
+        return try Response(serializedBytes: reply)
     }
 
     private static func encode(_ message: some SwiftProtobuf.Message) throws(Status) -> [UInt8] {

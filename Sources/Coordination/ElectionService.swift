@@ -49,13 +49,13 @@ public struct ElectionService: Sendable {
         do {
             if !entered.succeeded, let own = entered.kvs(of: 0).first {
                 leader.rev = own.createRevision
-                if own.value != request.value { _ = try await proclaim(request.value, leader, calls) }
+                if own.value != request.value { _ = try await announce(request.value, leader, calls) }
             }
             try await line.waitForTurn(before: leader.rev)
             try Task.checkCancellation()
         } catch {
             // A candidate whom an error of the cluster has stopped stays in the line, as in etcd, and may come back.
-            if Task.isCancelled || error as? Status == notLeader { _ = try? await resign(leader, calls) }
+            if Task.isCancelled || error as? Status == notLeader { _ = try? await leave(leader, calls) }
             throw error
         }
         var response = V3electionpb_CampaignResponse()
@@ -69,11 +69,11 @@ public struct ElectionService: Sendable {
     ) async throws -> V3electionpb_ProclaimResponse {
         guard request.hasLeader else { throw missingLeader }
         var response = V3electionpb_ProclaimResponse()
-        response.header = try await proclaim(request.value, request.leader, calls)
+        response.header = try await announce(request.value, request.leader, calls)
         return response
     }
 
-    private static func proclaim(
+    private static func announce(
         _ value: Data, _ leader: V3electionpb_LeaderKey, _ calls: CoordinationCalls
     ) async throws -> Etcdserverpb_ResponseHeader {
         // Nobody has leased the lease 0, and etcd makes a new one where none is said.
@@ -91,12 +91,12 @@ public struct ElectionService: Sendable {
     ) async throws -> V3electionpb_ResignResponse {
         guard request.hasLeader else { throw missingLeader }
         var response = V3electionpb_ResignResponse()
-        response.header = try await resign(request.leader, calls)
+        response.header = try await leave(request.leader, calls)
         return response
     }
 
     /// Gives the office up. One who has lost it has nothing to give up, which is no error.
-    private static func resign(
+    private static func leave(
         _ leader: V3electionpb_LeaderKey, _ calls: CoordinationCalls
     ) async throws -> Etcdserverpb_ResponseHeader {
         var request = Etcdserverpb_TxnRequest()

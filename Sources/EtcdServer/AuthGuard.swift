@@ -23,6 +23,7 @@ final class AuthGuard: Sendable {
     }
 
     private let gateways: Gateways
+    var authority: Authority { gateways.authority }
 
     init(gateways: Gateways) {
         self.gateways = gateways
@@ -37,7 +38,8 @@ final class AuthGuard: Sendable {
         // Who asks for itself is answered without root.
         case .userGet, .roleGet: return .keys
         case .leaseGrant, .leaseRevoke, .leaseTimeToLive, .leaseLeases, .memberList, .status: return .login
-        case .lock, .unlock, .campaign, .proclaim, .leader, .observe, .resign: return .login
+        // They are made of calls that are guarded in their turn.
+        case .lock, .unlock, .campaign, .proclaim, .leader, .observe, .resign: return .keys
         case .alarm: return .alarm
         case .compact, .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .defragment, .hash, .hashKV,
             .snapshot, .moveLeader, .downgrade:

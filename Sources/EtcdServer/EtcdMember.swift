@@ -39,6 +39,8 @@ public final class EtcdMember: @unchecked Sendable {
     private let clients: Server
     private let peers: PeerTransport
     private let corruption: CorruptionMonitor
+    private let health: HealthService
+    private let audit: AuditTrail?
 
     /// Starts a member, and returns when it serves clients.
     /// - Parameter removed: called when the member was removed from its cluster and is to be stopped; then it may have
@@ -54,6 +56,8 @@ public final class EtcdMember: @unchecked Sendable {
         let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0, sockets) }
         let tls = try MemberTLS(configuration, logger: logger)
         let tokens = try TokenProviders(configuration.auth, logger: logger)
+        let metrics = MemberMetrics()
+        let audit = try AuditTrail.open(configuration.audit, metrics: metrics.audit, logger: logger)
         let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
         let opened = try open(configuration, bootstrap, logger: logger)
         logger.info(
@@ -70,7 +74,8 @@ public final class EtcdMember: @unchecked Sendable {
         let ready = ReadySignal()
         let isRemoved = Atomic(false)
         let member = EtcdMember(
-            configuration, opened, tls, tokens, logger: logger, ready: { ready.signal() },
+            configuration, opened, tls, tokens, metrics: metrics, audit: audit, logger: logger,
+            ready: { ready.signal() },
             removed: {
                 isRemoved.store(true, ordering: .releasing)
                 removed()
@@ -125,8 +130,8 @@ public final class EtcdMember: @unchecked Sendable {
 
     private init(
         _ configuration: MemberConfiguration, _ opened: OpenedMember, _ tls: MemberTLS, _ tokens: TokenProviders,
-        logger: Logger,
-        ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void
+        metrics: MemberMetrics, audit: AuditTrail?, logger: Logger, ready: @escaping @Sendable () -> Void,
+        removed: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
         self.logger = logger
@@ -135,7 +140,7 @@ public final class EtcdMember: @unchecked Sendable {
         readers.start()
         hashers = NIOThreadPool(numberOfThreads: 1)
         hashers.start()
-        let metrics = MemberMetrics()
+        self.audit = audit
         let status = MemberStatus(
             memberID: opened.memberID, clusterID: opened.clusterID,
             requestIDs: RequestIDs(
@@ -196,8 +201,10 @@ public final class EtcdMember: @unchecked Sendable {
                 gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
                 passwords: passwords, configuration: configuration, logger: logger))
+        health = services.health
         let guards = CallGuards(
-            leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways))
+            leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways),
+            audit: audit)
         let methods = guards.guarding(services.methods)
         clients = Server(
             group: group, configuration: Server.Configuration(configuration), methods: methods, observer: CallObservation.observer(metrics, logger),
@@ -225,6 +232,7 @@ public final class EtcdMember: @unchecked Sendable {
         guard let parts else { preconditionFailure("a member is started once") }
         self.parts = nil
         threads = [log.start(opened.log), backend.start()]
+        if let audit { threads.append(audit.start()) }
         var options = WatchOptions(clusterID: opened.clusterID, memberID: opened.memberID)
         options.fragmentBytes = Server.Configuration(configuration).maximumMessageSize
         threads.append(watch.start(options, progressEvery: configuration.watchProgressMilliseconds))
@@ -235,6 +243,7 @@ public final class EtcdMember: @unchecked Sendable {
     /// Hands the leadership over, stops serving, finishes what is under way, and closes the files.
     public func stop() async {
         corruption.stop()
+        health.set("", .notServing)
         await withCheckedContinuation { continuation in member.perform { $0.handOver { continuation.resume() } } }
         try? await clients.shutdown(limit: Self.shutdownLimit)
         ListeningSocket.removeFiles(of: configuration)
@@ -244,6 +253,7 @@ public final class EtcdMember: @unchecked Sendable {
         watch.send(.stop)
         log.send(.stop)
         backend.send(.stop)
+        audit?.stop()
         for thread in threads { thread.join() }
         // Its thread has ended, so the core is this one's now.
         let database = member.core.applier.backend

@@ -1,4 +1,5 @@
 import Configuration
+import Coordination
 import EtcdAPI
 import GRPC
 import Logging
@@ -40,6 +41,7 @@ struct Services {
         let maintenance = MaintenanceService(
             gateways: needs.gateways, member: needs.member, status: needs.status, hashers: needs.hashers,
             quota: needs.configuration.quotaBackendBytes, requestLimit: requestLimit)
+        let waiting = WaitingCalls()
         let tables = [
             health.methods,
             keyValues.methods,
@@ -53,6 +55,8 @@ struct Services {
                 gateways: needs.gateways, status: needs.status, passwords: needs.passwords, requestLimit: requestLimit
             ).methods,
             DowngradeService(gateways: needs.gateways, member: needs.member, status: needs.status).methods,
+            LockService(waiting: waiting).methods,
+            ElectionService(waiting: waiting).methods,
         ]
         let served = tables.reduce(into: [:]) { all, table in all.merge(table) { first, _ in first } }
         methods = served.merging(ReflectionService(of: served.keys).methods) { first, _ in first }

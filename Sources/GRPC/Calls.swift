@@ -20,11 +20,18 @@ enum CallCarrier: Sendable {
         }
     }
 
-    /// A call within the process has no certificate of its own.
+    /// A call within the process has the certificate of whom it is made for, if any.
     var peerIdentity: String? {
         switch self {
         case .stream(let stream): stream.connection.peerIdentity
-        case .local: nil
+        case .local(let call): call.peerIdentity
+        }
+    }
+
+    var server: Server {
+        switch self {
+        case .stream(let stream): stream.connection.server
+        case .local(let call): call.server
         }
     }
 
@@ -66,7 +73,8 @@ enum CallCarrier: Sendable {
     /// Runs one of the two on the call's event loop: at once when that is where it is called.
     @inline(__always)
     func onLoop(
-        stream onStream: @escaping @Sendable (ServerStream) -> Void, local onLocal: @escaping @Sendable (LocalCall) -> Void
+        stream onStream: @escaping @Sendable (ServerStream) -> Void,
+        local onLocal: @escaping @Sendable (LocalCall) -> Void
     ) {
         switch self {
         case .stream(let stream):

@@ -23,6 +23,8 @@ public final class LocalCall: @unchecked Sendable {
     let server: Server
     let metadata: Metadata
     let peer: String
+    /// The common name in the certificate of the client in whose name the call is made.
+    let peerIdentity: String?
     let path: String
     let eventLoop: any EventLoop
     let deadline: NIODeadline?
@@ -30,8 +32,13 @@ public final class LocalCall: @unchecked Sendable {
     /// Who follows this call, if anybody does.
     private(set) var trace: (any CallTrace)?
     var onCancel: ((CancelReason) -> Void)?
+    var onEnd: ((Status.Code) -> Void)?
+    /// Whether the call is made by a method, as a part of what a client has asked of that.
+    let isPart: Bool
 
     private let entry: MethodTable.Entry
+    /// Parts of calls are not counted as calls.
+    private let observer: (any CallObserver)?
     private let loop: EventLoopContext
     private var receiver: (any LocalCallReceiver)?
     private var handler: (any StreamHandler)?
@@ -49,9 +56,12 @@ public final class LocalCall: @unchecked Sendable {
 
     init(
         server: Server, loop: EventLoopContext, entry: MethodTable.Entry, metadata: Metadata, peer: String,
-        timeout: TimeAmount?, receiver: any LocalCallReceiver
+        peerIdentity: String?, isPart: Bool, timeout: TimeAmount?, receiver: any LocalCallReceiver
     ) {
         self.server = server
+        self.peerIdentity = peerIdentity
+        self.isPart = isPart
+        observer = isPart ? nil : entry.observer
         self.loop = loop
         self.metadata = metadata
         self.peer = peer
@@ -65,7 +75,7 @@ public final class LocalCall: @unchecked Sendable {
 
     /// Begins the call: a streaming method hears of it.
     func begin() {
-        trace = entry.observer?.started(metadata, peer: peer)
+        trace = observer?.started(metadata, peer: peer)
         if let deadline {
             timer = eventLoop.scheduleTask(deadline: deadline) { [weak self] in
                 self?.fail(Status(.deadlineExceeded, "context deadline exceeded"), reason: .deadlineExceeded)
@@ -92,7 +102,7 @@ public final class LocalCall: @unchecked Sendable {
         }
         traffic.messagesReceived += 1
         traffic.bytesReceived += message.count
-        entry.observer?.received(bytes: message.count)
+        observer?.received(bytes: message.count)
         loop.noteDispatch()
         switch entry.method {
         case .unary(let body):
@@ -201,15 +211,18 @@ public final class LocalCall: @unchecked Sendable {
         timer = nil
         receiver = nil
         held = []
-        entry.observer?.finished(
+        observer?.finished(
             CallSummary(path: path, peer: peer, code: code, traffic: traffic, duration: eventLoop.now - started))
         trace?.finished(code)
+        let onEnd = onEnd
+        self.onEnd = nil
+        onEnd?(code)
     }
 
     private func noteSent(_ count: Int) {
         traffic.messagesSent += 1
         traffic.bytesSent += count
-        entry.observer?.sent(bytes: count)
+        observer?.sent(bytes: count)
     }
 
     private func tellCancelled(_ reason: CancelReason) {

@@ -9,7 +9,7 @@ public struct MethodCaller: Sendable {
     let server: Server
     let metadata: Metadata
     let peer: String
-    let peerIdentity: PeerIdentity?
+    let peerIdentity: String?
     let eventLoop: any EventLoop
 
     /// Calls the unary method at `path` and gives its reply, or throws its ``Status``. Not ended by the task's end: what
@@ -19,6 +19,7 @@ public struct MethodCaller: Sendable {
             eventLoop.execute {
                 let receiver = ReplyReceiver(waiter)
                 guard let call = begin(path, receiver) else { return receiver.finish(Self.unknown(path)) }
+                call.begin()
                 call.send(message)
                 call.halfClose()
             }
@@ -35,6 +36,7 @@ public struct MethodCaller: Sendable {
                 return
             }
             replies.begun(call)
+            call.begin()
             call.send(message)
         }
         return replies
@@ -42,8 +44,8 @@ public struct MethodCaller: Sendable {
 
     private func begin(_ path: String, _ receiver: any LocalCallReceiver) -> LocalCall? {
         server.makeCall(
-            path, metadata: metadata, peer: peer, peerIdentity: peerIdentity, eventLoop: eventLoop, timeout: nil,
-            receiver: receiver)
+            path, metadata: metadata, peer: peer, peerIdentity: peerIdentity, isPart: true, eventLoop: eventLoop,
+            timeout: nil, receiver: receiver)
     }
 
     private static func unknown(_ path: String) -> Status { Status(.unimplemented, "unknown method \(path)") }
@@ -143,4 +145,46 @@ public final class MethodReplies: LocalCallReceiver, @unchecked Sendable {
     }
 
     public func callReads() {}
+}
+
+extension CallCarrier {
+    fileprivate var caller: MethodCaller {
+        MethodCaller(
+            server: server, metadata: metadata, peer: peer, peerIdentity: peerIdentity, eventLoop: eventLoop)
+    }
+
+    fileprivate var isPart: Bool {
+        if case .local(let call) = self { return call.isPart }
+        return false
+    }
+
+    fileprivate func onEnd(_ hook: @escaping (Status.Code) -> Void) {
+        eventLoop.preconditionInEventLoop()
+        switch self {
+        case .stream(let stream): stream.onEnd = hook
+        case .local(let call): call.onEnd = hook
+        }
+    }
+}
+
+extension UnaryCall {
+    /// Calls other methods in this call's name.
+    public var caller: MethodCaller { carrier.caller }
+    /// Whether another method makes the call as a part of what it was asked.
+    public var isPart: Bool { carrier.isPart }
+
+    /// Has `hook` called, once, on the event loop, when the call has ended in whatever way. Only on `eventLoop`; a second
+    /// hook takes the place of the first.
+    public func onEnd(_ hook: @escaping (Status.Code) -> Void) { carrier.onEnd(hook) }
+}
+
+extension StreamCall {
+    /// Calls other methods in this call's name.
+    public var caller: MethodCaller { carrier.caller }
+    /// Whether another method makes the call as a part of what it was asked.
+    public var isPart: Bool { carrier.isPart }
+
+    /// Has `hook` called, once, on the event loop, when the call has ended in whatever way. Only on `eventLoop`; a second
+    /// hook takes the place of the first.
+    public func onEnd(_ hook: @escaping (Status.Code) -> Void) { carrier.onEnd(hook) }
 }

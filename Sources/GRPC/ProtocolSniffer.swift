@@ -52,7 +52,8 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
             let operations = context.pipeline.syncOperations
             if isHTTP2 {
                 try operations.addHandler(
-                    ServerConnection(server: server, endpoint: endpoint, loop: loop, peer: peer), position: .after(self))
+                    ServerConnection(server: server, endpoint: endpoint, loop: loop, peer: peer), position: .after(self)
+                )
             } else {
                 try addHTTP1(context)
             }

@@ -18,6 +18,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     private(set) var isCancelled = false
     /// Follows this call, when somebody does.
     private(set) var trace: (any CallTrace)?
+    var onEnd: ((Status.Code) -> Void)?
     /// The handler gave the call's outcome, or the call was ended for it.
     private(set) var isFinished = false
     /// What an unfinished unary call does when it is cancelled.
@@ -394,6 +395,9 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     }
 
     private func report(_ code: Status.Code) {
+        let onEnd = onEnd
+        self.onEnd = nil
+        onEnd?(code)
         guard let entry, let observer = entry.observer else { return }
         let duration = started.map { connection.now - $0 } ?? .zero
         observer.finished(

@@ -9,6 +9,7 @@ public final class MemberMetrics: Sendable {
     public let calls: CallMetrics
     public let stages: StageMetrics
     public let process: ProcessMetrics
+    public let audit: AuditMetrics
 
     /// - Parameter extensive: whether the time of each call is noted (etcd's `--metrics=extensive`).
     public init(extensive: Bool = false) {
@@ -20,5 +21,6 @@ public final class MemberMetrics: Sendable {
         calls = CallMetrics(registry, extensive: extensive)
         stages = StageMetrics(registry)
         process = ProcessMetrics(registry)
+        audit = AuditMetrics(registry)
     }
 }

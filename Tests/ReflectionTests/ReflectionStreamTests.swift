@@ -6,7 +6,8 @@ import WireFormat
 
 /// What a tool is told that asks a server for its services.
 @Suite struct ReflectionStreamTests {
-    private static let services = Set(EtcdMethod.allCases.compactMap { $0.path.split(separator: "/").first.map(String.init) })
+    private static let services = Set(
+        EtcdMethod.allCases.compactMap { $0.path.split(separator: "/").first.map(String.init) })
 
     private func stream() -> ReflectionStream { ReflectionStream(index: .services, services: ["b.B", "a.A"]) }
 
@@ -52,7 +53,9 @@ import WireFormat
 
     private func error(in answer: [UInt8]) throws -> (code: UInt8, message: String) {
         let response = try fields(try #require(try fields(answer)[7]?.first, "no error_response"))
-        return (try #require(response[1]?.first?.first), String(decoding: try #require(response[2]?.first), as: UTF8.self))
+        return (
+            try #require(response[1]?.first?.first), String(decoding: try #require(response[2]?.first), as: UTF8.self)
+        )
     }
 
     @Test func everyServiceOfEtcdIsDescribedWithAllItsMethods() {
@@ -79,9 +82,10 @@ import WireFormat
         var stream = stream()
         let lock = try names(ofFilesIn: try stream.answer(ask(4, "v3lockpb.Lock")))
         #expect(lock.first == "etcd/server/v3lockpb/v3lock.proto")
-        #expect(Set(lock.dropFirst()) == [
-            "etcd/api/etcdserverpb/rpc.proto", "etcd/api/authpb/auth.proto", "etcd/api/mvccpb/kv.proto",
-        ])
+        #expect(
+            Set(lock.dropFirst()) == [
+                "etcd/api/etcdserverpb/rpc.proto", "etcd/api/authpb/auth.proto", "etcd/api/mvccpb/kv.proto",
+            ])
         // What was told already is told again only when it is what is asked for.
         let again = try names(ofFilesIn: try stream.answer(ask(4, "v3lockpb.Lock.Unlock")))
         #expect(again == ["etcd/server/v3lockpb/v3lock.proto"])
@@ -93,7 +97,8 @@ import WireFormat
         ("etcdserverpb.KV", "rpc"), ("etcdserverpb.KV.Range", "rpc"), ("etcdserverpb.RangeRequest", "rpc"),
         ("etcdserverpb.RangeRequest.SortOrder", "rpc"), ("etcdserverpb.RangeRequest.limit", "rpc"),
         // A value stands beside its enum.
-        ("etcdserverpb.RangeRequest.DESCEND", "rpc"), ("etcdserverpb.AlarmType", "rpc"), ("etcdserverpb.CORRUPT", "rpc"),
+        ("etcdserverpb.RangeRequest.DESCEND", "rpc"), ("etcdserverpb.AlarmType", "rpc"),
+        ("etcdserverpb.CORRUPT", "rpc"),
         ("mvccpb.KeyValue", "kv"), ("v3electionpb.LeaderKey.rev", "v3election"), ("grpc.health.v1.Health", "health"),
         ("grpc.reflection.v1alpha.ServerReflectionRequest.message_request", "reflection"),
     ])

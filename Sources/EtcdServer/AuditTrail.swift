@@ -1,0 +1,152 @@
+import AuditLog
+import Configuration
+import EtcdAPI
+import GRPC
+import Logging
+import Metrics
+import NIOCore
+
+/// The audit log as the server keeps it: what stands before every other guard, so that what they refuse is told too.
+final class AuditTrail: Sendable {
+    private let log: AuditLog
+
+    /// The trail that `configuration` asks for, or nil when it asks for none.
+    static func open(
+        _ configuration: AuditSettings, metrics: AuditMetrics, logger: Logger
+    ) throws -> AuditTrail? {
+        guard let path = configuration.path else { return nil }
+        let settings = AuditLog.Settings(
+            path: path, keys: configuration.hashesKeys ? .hash : .plain, sample: configuration.sample,
+            fileBytes: configuration.fileBytes, files: configuration.files)
+        let log = try AuditLog(settings) { notice in
+            switch notice {
+            case .written(let count): metrics.written.add(count)
+            case .dropped(let count):
+                metrics.dropped.add(count)
+                logger.warning("the audit log has lost events", metadata: ["count": .stringConvertible(count)])
+            case .failed(let reason):
+                logger.error("the audit log cannot be written", metadata: ["error": .string(reason)])
+            }
+        }
+        return AuditTrail(log)
+    }
+
+    private init(_ log: AuditLog) {
+        self.log = log
+    }
+
+    /// Starts the thread that writes.
+    func start() -> ServiceThread {
+        ServiceThread("etcd-audit") { [log] in log.run() }
+    }
+
+    /// Lets the thread write what waits and end.
+    func stop() { log.stop() }
+
+    /// The method at `path`, whose calls are noted. Those of gRPC's own services are nobody's doing.
+    func guarding(_ method: Method, at path: String, _ authority: Authority) -> Method {
+        guard EtcdMethod(path: path) != nil else { return method }
+        switch method {
+        case .unary(let body):
+            return .unary { [self] call, message in
+                if !call.isPart { follow(call, path, message, authority) }
+                body(call, message)
+            }
+        case .stream(let open):
+            return .stream { [self] call in
+                if call.isPart { return open(call) }
+                let stream = AuditedStream(self, call, path, authority)
+                stream.inner = open(call)
+                return stream
+            }
+        }
+    }
+
+    private func follow(_ call: UnaryCall, _ path: String, _ message: [UInt8], _ authority: Authority) {
+        let start = NIODeadline.now()
+        let caller = AuditedCaller(call, peer: call.peer, authority)
+        call.onEnd { [self] code in note(.call, path, message, caller.named(call, authority), code, since: start) }
+    }
+
+    fileprivate func note(
+        _ stage: AuditEvent.Stage, _ path: String, _ message: [UInt8], _ caller: AuditedCaller, _ code: Status.Code?,
+        since start: NIODeadline
+    ) {
+        log.note(
+            AuditEvent(
+                stage, time: Clock.unixMilliseconds, method: path, request: message, peer: caller.peer,
+                user: caller.user, certificate: caller.certificate, code: code?.name,
+                microseconds: (NIODeadline.now() - start).nanoseconds / 1000))
+    }
+}
+
+/// Who makes a call, as far as the client has shown that.
+private struct AuditedCaller: Sendable {
+    var peer: String
+    var certificate: String?
+    var user: String?
+
+    init(_ call: some Identifiable, peer: String, _ authority: Authority) {
+        self.peer = peer
+        certificate = call.peerIdentity
+        user = Self.user(call, authority)
+    }
+
+    /// The same, named if its login was not known here when the call began.
+    func named(_ call: some Identifiable, _ authority: Authority) -> AuditedCaller {
+        guard user == nil else { return self }
+        var caller = self
+        caller.user = Self.user(call, authority)
+        return caller
+    }
+
+    /// A token that stands for nobody names nobody.
+    private static func user(_ call: some Identifiable, _ authority: Authority) -> String? {
+        (try? authority.caller(of: call))?.user
+    }
+}
+
+/// A stream whose requests are noted as they come, and whose end is: each watch that is created on a stream of watches, and
+/// the first request of any other. Used on its event loop alone.
+private final class AuditedStream: StreamHandler {
+    private let trail: AuditTrail
+    private let path: String
+    private let call: StreamCall
+    private let authority: Authority
+    private let caller: AuditedCaller
+    private let start = NIODeadline.now()
+    private var hasAsked = false
+    var inner: (any StreamHandler)?
+
+    init(_ trail: AuditTrail, _ call: StreamCall, _ path: String, _ authority: Authority) {
+        self.trail = trail
+        self.path = path
+        self.call = call
+        self.authority = authority
+        caller = AuditedCaller(call, peer: call.peer, authority)
+        let (caller, start) = (caller, start)
+        call.onEnd { code in trail.note(.end, path, [], caller.named(call, authority), code, since: start) }
+    }
+
+    func received(_ message: [UInt8]) {
+        if !hasAsked || Self.createsWatch(message, path) {
+            hasAsked = true
+            trail.note(.request, path, message, caller.named(call, authority), nil, since: start)
+        }
+        inner?.received(message)
+    }
+
+    /// A request of a watch stream is one field, by whose number it says what it is; 1 creates a watch.
+    private static func createsWatch(_ message: [UInt8], _ path: String) -> Bool {
+        path == EtcdMethod.watch.path && message.first == 0x0a
+    }
+
+    func halfClosed() { inner?.halfClosed() }
+    func writable() { inner?.writable() }
+
+    func cancelled(_ reason: CancelReason) {
+        let inner = inner
+        self.inner = nil
+        inner?.cancelled(reason)
+    }
+}
