@@ -70,7 +70,8 @@ let package = Package(
         library("Lease", ["WireFormat"]),
         library("Watch", ["WireFormat"]),
         library("Reflection", ["WireFormat"]),
-        library("Membership", ["RaftMessages", crypto]),
+        library("StoreV2", ["WireFormat"]),
+        library("Membership", ["RaftMessages", "StoreV2", crypto]),
         library("Configuration", ["Membership", .product(name: "Yams", package: "Yams")]),
         library("LogOutput", ["CZlib", "Configuration", log]),
         library("EtcdAPI", ["WireFormat", protobuf]),
@@ -85,14 +86,14 @@ let package = Package(
         library(
             "Applier",
             [
-                "Auth", "Backend", "EtcdAPI", "Lease", "MVCC", "Membership", "Password", "RaftMessages", "WireFormat",
-                protobuf,
+                "Auth", "Backend", "EtcdAPI", "Lease", "MVCC", "Membership", "Password", "RaftMessages", "StoreV2",
+                "WireFormat", protobuf,
             ]),
         library(
             "Member",
             [
                 "Applier", "Auth", "Backend", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership",
-                "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
+                "Raft", "RaftMessages", "StoreV2", "WireFormat", "WriteAheadLog", protobuf,
             ]),
         library(
             "TLS",
@@ -117,7 +118,8 @@ let package = Package(
             [
                 "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "Configuration", "Coordination", "Disk",
                 "EtcdAPI", "GRPC", "Lease", "MVCC", "Member", "Membership", "Metrics", "Password", "PeerTransport",
-                "RaftMessages", "Reflection", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
+                "RaftMessages", "Reflection", "StoreV2", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log,
+                protobuf,
             ] + nio),
         library(
             "Simulation",
@@ -139,7 +141,8 @@ let package = Package(
         tests("LinearizabilityTests", ["Linearizability"]),
         tests("MetricsTests", ["Metrics"]),
         tests("RaftMessagesTests", ["RaftMessages", "WireFormat"]),
-        tests("MembershipTests", ["Membership", "RaftMessages"]),
+        tests("StoreV2Tests", ["StoreV2", "WireFormat"]),
+        tests("MembershipTests", ["Membership", "RaftMessages", "StoreV2"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("LogOutputTests", ["Configuration", "LogOutput", log]),
         tests("WriteAheadLogTests", ["Checksum", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog"]),
@@ -166,14 +169,14 @@ let package = Package(
             "ApplierTests",
             [
                 "Applier", "Auth", "Backend", "Disk", "EtcdAPI", "Lease", "MVCC", "Membership", "Password",
-                "RaftMessages", "WireFormat", protobuf,
+                "RaftMessages", "StoreV2", "WireFormat", protobuf,
             ]),
         tests(
             "MemberTests",
             [
                 "Applier", "Backend", "Bolt", "Configuration", "Disk", "EtcdAPI", "Lease", "MVCC", "Member",
                 "Membership",
-                "Raft", "RaftMessages", "WireFormat", "WriteAheadLog", protobuf,
+                "Raft", "RaftMessages", "StoreV2", "WireFormat", "WriteAheadLog", protobuf,
             ]),
         tests("SimulationTests", ["Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),

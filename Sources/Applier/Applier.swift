@@ -5,6 +5,7 @@ import Lease
 import MVCC
 import Membership
 import RaftMessages
+import StoreV2
 import WireFormat
 
 /// The replicated state machine: takes committed entries in log order and changes the store, the leases, the alarms and
@@ -33,6 +34,8 @@ public final class Applier {
         case failure(EtcdError)
         /// A compaction to answer with `message` when its revisions are gone from the backend.
         case whenCompacted(revision: Int64, message: [UInt8])
+        /// What a request of the version-2 API did or found.
+        case storeV2(Result<StoreV2Event, StoreV2Error>)
     }
 
     public let backend: Backend
@@ -45,8 +48,8 @@ public final class Applier {
     /// The term that response headers name.
     public var raftTerm: UInt64 = 0
 
-    /// The version-2 store that snapshots carry.
-    public let image: StoreV2Image
+    /// The version-2 store, which snapshots carry.
+    public let keyTree: KeyTree
 
     /// Whether the store as it is before each compaction is kept for ``takeCompactedViews()``.
     public var keepsCompactedViews = false
@@ -62,9 +65,9 @@ public final class Applier {
 
     /// An applier over what the backend holds.
     public init(
-        backend: Backend, store: Store, lessor: Lessor, cluster: Cluster, image: StoreV2Image, memberID: UInt64
+        backend: Backend, store: Store, lessor: Lessor, cluster: Cluster, keyTree: KeyTree, memberID: UInt64
     ) throws(BackendError) {
-        self.image = image
+        self.keyTree = keyTree
         self.backend = backend
         self.store = store
         self.lessor = lessor

@@ -2,55 +2,43 @@ import Backend
 import EtcdAPI
 import Membership
 import RaftMessages
+import StoreV2
 import SwiftProtobuf
 import WireFormat
 
 /// What the entries about the cluster change: names and client URLs, the cluster's version, and its way back.
 extension Applier {
-    /// Follows a request of the version-2 API as far as it concerns the cluster, and returns what came of it. Its users'
-    /// keys are another store's.
+    /// Applies a request of the version-2 API and returns what came of it. Those about the cluster have its keys. The store
+    /// is in memory alone, so entries that a restart replays count again.
     func applyV2(_ bytes: UnsafeRawBufferPointer, _ entry: Entry) -> Outcome? {
-        guard let request = try? V2Request(decoding: bytes) else { return nil }
+        guard let request = (try? StoreV2Request(decoding: bytes)) ?? nested(bytes) else { return nil }
+        guard request.isPlainPut else { return outcome(of: request) }
+        let path = String(decoding: request.path, as: UTF8.self)
         var answer: [UInt8] = []
-        if request.method == "PUT", request.path == ClusterRequest.versionPath {
+        if path == ClusterRequest.versionPath {
             if let version = ClusterVersion(String(decoding: request.value, as: UTF8.self)) {
                 setVersion(version, entry)
             }
-        } else if request.method == "PUT", let id = request.publishingMember {
+        } else if let id = ClusterRequest.publishingMember(path) {
             if let attributes = MemberJSON.attributes(request.value) { publish(attributes, for: id, entry) }
             if let state = DowngradeState(inAttributes: request.value) { answer = setDowngrade(state, entry) }
+        } else {
+            return outcome(of: request)
         }
         return Outcome(requestID: request.id, reply: .message(answer))
     }
 
-    /// What a version-2 request says, as far as the cluster needs it.
-    private struct V2Request {
-        var id: UInt64 = 0
-        var method = ""
-        var path = ""
-        var value: [UInt8] = []
+    /// The request inside an entry of the form that all others have.
+    private func nested(_ bytes: UnsafeRawBufferPointer) -> StoreV2Request? {
+        guard let entry = try? RaftRequestView(bytes), entry.kind == .v2,
+            var request = try? StoreV2Request(decoding: entry.request)
+        else { return nil }
+        if request.id == 0 { request.id = entry.id }
+        return request
+    }
 
-        init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
-            var reader = WireReader(bytes)
-            while let tag = try reader.next() {
-                switch tag.field {
-                case 1: id = try reader.varint(tag)
-                case 2: method = String(decoding: try reader.bytes(tag), as: UTF8.self)
-                case 3: path = String(decoding: try reader.bytes(tag), as: UTF8.self)
-                case 4: value = try reader.byteArray(tag)
-                default: try reader.skip(tag)
-                }
-            }
-        }
-
-        /// The member whose attributes the path names, if it does.
-        var publishingMember: UInt64? {
-            let (prefix, suffix) = (ClusterRequest.membersPath, ClusterRequest.attributesSuffix)
-            guard path.hasPrefix(prefix), path.hasSuffix(suffix), path.count > prefix.count + suffix.count else {
-                return nil
-            }
-            return UInt64(path.dropFirst(prefix.count).dropLast(suffix.count), radix: 16)
-        }
+    private func outcome(of request: StoreV2Request) -> Outcome? {
+        keyTree.apply(request).map { Outcome(requestID: request.id, reply: .storeV2($0)) }
     }
 
     /// Follows one of the requests that etcd has for this since 3.5, and returns the answer.
@@ -77,8 +65,9 @@ extension Applier {
     private func isNew(_ entry: Entry) -> Bool { entry.index > backend.consistentIndex }
 
     private func publish(_ attributes: PublishedAttributes, for id: UInt64, _ entry: Entry) {
-        guard let member = cluster.publish(attributes, for: id), isNew(entry) else { return }
-        save(member)
+        guard let member = cluster.publish(attributes, for: id) else { return }
+        Cluster.record(attributes, of: id, in: keyTree)
+        if isNew(entry) { save(member) }
     }
 
     /// Returns the answer to the client that asked for it.
@@ -94,6 +83,7 @@ extension Applier {
     private func setVersion(_ version: ClusterVersion, _ entry: Entry) {
         if let previous = cluster.version, version < previous { wentBackAt = entry.index }
         cluster.version = version
+        Cluster.record(version, in: keyTree)
         guard isNew(entry) else { return }
         backend.put(.cluster, Self.versionKey, Array(version.description.utf8))
         if version >= .storageVersions && version > storageVersion ?? .minimum { setStorageVersion(version) }

@@ -1,5 +1,6 @@
 import EtcdAPI
 import Membership
+import StoreV2
 import SwiftProtobuf
 import WireFormat
 
@@ -70,21 +71,22 @@ public enum ClusterRequest {
         }
     }
 
+    /// The member whose attributes a request of the version-2 API to `path` sets, if it does.
+    static func publishingMember(_ path: String) -> UInt64? {
+        guard path.hasPrefix(membersPath), path.hasSuffix(attributesSuffix),
+            path.utf8.count > membersPath.utf8.count + attributesSuffix.utf8.count
+        else { return nil }
+        return UInt64(path.dropFirst(membersPath.count).dropLast(attributesSuffix.count), radix: 16)
+    }
+
     private static func attributesPath(_ memberID: UInt64) -> String {
         "\(membersPath)\(Identity.text(memberID))\(attributesSuffix)"
     }
 
-    /// A request of the version-2 API, with every field that Go's encoder writes.
     private static func put(id: UInt64, _ path: String, _ value: [UInt8]) -> [UInt8] {
-        var writer = WireWriter()
-        writer.alwaysVarint(1, id)
-        writer.alwaysBytes(2, Array("PUT".utf8))
-        writer.alwaysBytes(3, Array(path.utf8))
-        writer.alwaysBytes(4, value)
-        writer.alwaysVarint(5, 0)
-        writer.alwaysBytes(6, [])
-        writer.alwaysVarint(7, 0)
-        for field in 9...16 { writer.alwaysVarint(field, 0) }
-        return writer.bytes
+        var request = StoreV2Request(.put, path: Array(path.utf8))
+        request.id = id
+        request.value = value
+        return request.encoded
     }
 }

@@ -14,6 +14,7 @@ extension Applier {
         defer { noteApplied(entry) }
         do throws(Cluster.Refusal) {
             let effect = try cluster.apply(change)
+            Cluster.record(effect, in: keyTree)
             switch effect {
             case .added(let member), .updated(let member), .promoted(let member): save(member)
             case .removed(let id):

@@ -173,7 +173,8 @@ public final class EtcdMember: @unchecked Sendable {
         tokens.start(on: group.next(), pool: passwords)
         let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority)
         let http = HTTPService(
-            gateways: gateways, member: member, status: status, metrics: metrics)
+            gateways: gateways, member: member, status: status, metrics: metrics,
+            v2: StoreV2Service(configuration, member: member, status: status))
         let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
         let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)
         peers = PeerTransport(
@@ -207,8 +208,9 @@ public final class EtcdMember: @unchecked Sendable {
             audit: audit)
         let methods = guards.guarding(services.methods)
         clients = Server(
-            group: group, configuration: Server.Configuration(configuration), methods: methods, observer: CallObservation.observer(metrics, logger),
-            readBatchEnded: { gateways[$0].flush() }, http: HTTPHandlers { http.answer($0) })
+            group: group, configuration: Server.Configuration(configuration), methods: methods,
+            observer: CallObservation.observer(metrics, logger), readBatchEnded: { gateways[$0].flush() },
+            http: HTTPHandlers(answer: { http.answer($0) }, stream: { http.stream($0) }))
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders, leases: leases, hashes: hashes, metrics: metrics,

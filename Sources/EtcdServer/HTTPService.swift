@@ -10,7 +10,13 @@ final class HTTPService: Sendable {
     private let status: MemberStatus
     private let metrics: MemberMetrics
 
-    init(gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics) {
+    /// Nil when version 2 is not served.
+    private let v2: StoreV2Service?
+
+    init(
+        gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics, v2: StoreV2Service?
+    ) {
+        self.v2 = v2
         self.gateways = gateways
         self.member = member
         self.status = status
@@ -19,6 +25,7 @@ final class HTTPService: Sendable {
 
     /// Answers on a client port.
     func answer(_ call: HTTPCall) {
+        if let v2, v2.takes(call.request.path) { return v2.answer(call) }
         switch call.request.path {
         case "/version": version(call)
         case "/health": health(call)
@@ -26,6 +33,9 @@ final class HTTPService: Sendable {
         default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
         }
     }
+
+    /// Who is told of the rest of a request whose answer is a stream; nil when it is none.
+    func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? { v2?.watch(call) }
 
     private func json(_ call: HTTPCall, status: Int = 200, _ body: [UInt8]) {
         call.eventLoop.execute {

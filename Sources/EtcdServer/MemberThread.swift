@@ -99,6 +99,7 @@ final class MemberThread: @unchecked Sendable {
     var membership = MembershipWaiters()
     var conditions = Conditions()
     var defragmentations = DefragmentationCalls()
+    var storeV2 = StoreV2Waiters()
     var isRemoved = false
     private var parts: Parts?
     private var waiters: [UInt64: Waiter] = [:]
@@ -246,8 +247,11 @@ final class MemberThread: @unchecked Sendable {
                 "saved snapshot", metadata: ["snapshot-index": .stringConvertible(snapshot.metadata.index)])
         case .messages(let messages):
             if messages.first?.from == core.leader { leaderHeardAt = now }
+            countReceived(messages)
             for message in messages { core.step(message) }
-        case .unreachable(let peer): core.reportUnreachable(peer)
+        case .unreachable(let peer):
+            countLost(to: peer)
+            core.reportUnreachable(peer)
         case .gone(let peer): noteGone(peer, now: now)
         case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
         case .removedByPeers: stopAsRemoved()
@@ -301,6 +305,7 @@ final class MemberThread: @unchecked Sendable {
             let expired = core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
             running.status.expiredLeases.add(UInt64(expired), ordering: .relaxed)
             core.checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
+            core.expireKeys(at: Clock.unixNanoseconds)
         }
         if now >= timers.purge {
             timers.purge = now + Self.purgeInterval
@@ -344,6 +349,7 @@ final class MemberThread: @unchecked Sendable {
             answer(waiter, .failure(core.timeoutError(ofRequestFrom: start)))
         }
         expireConditions(now: now)
+        expireStoreV2(now: now)
         running.leaders.note(hasLeader: core.leader != 0, now: now)
         guard core.leader != 0 else { return }
         var compactor = running.settings.autoCompactor
@@ -383,6 +389,7 @@ final class MemberThread: @unchecked Sendable {
     private func finishTurn(_ output: MemberCore.Output, now: Int64) {
         // Others first: their disks work while this member's does.
         if !output.messages.isEmpty { running.peers.send(output.messages) }
+        countSent(output.messages)
         sendSnapshots(output.snapshotsToSend)
         if let refusal = output.refusal { FatalError.stop(logger, "the member cannot follow its cluster", refusal) }
         for message in output.appends { running.log.send(.append(message)) }
@@ -394,12 +401,17 @@ final class MemberThread: @unchecked Sendable {
         for (view, revision) in output.compactedViews { running.hashes.noteCompaction(view, at: revision) }
         updateStatus(output)
         for outcome in output.outcomes {
-            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else { continue }
+            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else {
+                finishStoreV2(outcome)
+                continue
+            }
             switch outcome.reply {
             case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))
             case .failure(let error): answer(waiter, .failure(error))
+            case .storeV2: answer(waiter, .failure(EtcdError(.internal, "etcdserver: an answer of another kind")))
             }
         }
+        notifyStoreV2()
         for id in output.patientRequests { waiters[id]?.deadline = .max }
         answerRefusedForSpace(now: now)
         finishReads(output)
@@ -630,6 +642,7 @@ final class MemberThread: @unchecked Sendable {
         waitingReads.removeAll()
         endMembership()
         endDefragmentations()
+        endStoreV2()
         deliverAnswers()
     }
 }

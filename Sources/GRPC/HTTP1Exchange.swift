@@ -92,6 +92,8 @@ final class HTTP1Exchange: HTTPExchange {
         for (name, value) in headers { answer.headers.add(name: name, value: value) }
         if !keepsAlive(answer) { answer.headers.replaceOrAdd(name: "connection", value: "close") }
         connection.write(answer)
+        // A stream's first piece may be long in coming.
+        if isStreaming { connection.flush() }
         endsConnection = !keepsAlive(answer)
     }
 

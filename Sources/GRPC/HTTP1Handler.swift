@@ -103,6 +103,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
         context.write(wrapOutboundOut(.head(head)), promise: nil)
     }
 
+    func flush() { context?.flush() }
+
     func write(_ bytes: [UInt8], flushes: Bool) {
         guard let context, !bytes.isEmpty else { return }
         let count = bytes.count

@@ -23,6 +23,7 @@ extension MemberCore {
         }
         output.membership += Self.differences(from: applier.cluster, to: state.applier.cluster)
         state.applier.auth.publish(through: applier.auth.publisher)
+        state.applier.keyTree.takeWatchers(of: applier.keyTree)
         applier = state.applier
         appliedIndex = place.index
         snapshotIndex = place.index

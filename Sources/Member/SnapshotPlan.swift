@@ -27,7 +27,7 @@ extension MemberCore {
     func presentSnapshot() -> Snapshot {
         let term = (try? log.term(of: appliedIndex)) ?? self.term
         return Snapshot(
-            data: applier.image.encode(applier.cluster),
+            data: applier.keyTree.encoded(),
             metadata: SnapshotMetadata(confState: confState, index: appliedIndex, term: term))
     }
 

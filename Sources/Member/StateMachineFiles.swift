@@ -6,6 +6,7 @@ import Lease
 import MVCC
 import Membership
 import RaftMessages
+import StoreV2
 import WriteAheadLog
 
 /// Why a leader's snapshot could not become this member's state, in one line.
@@ -56,9 +57,9 @@ public struct StateMachineFiles: Sendable {
     /// The state machine in `backend`, with the members that `snapshot` names. Its store publishes through `publisher`
     /// when one is given, from the next publication on.
     func open(_ backend: Backend, snapshot: Snapshot, publisher: StorePublisher? = nil) throws -> Applier {
-        let image =
-            snapshot.isEmpty ? StoreV2Image() : try StoreV2Image(decoding: snapshot.data, clusterID: clusterID)
-        for version in [image.cluster?.version, try Applier.storedVersion(backend)] {
+        let keyTree = snapshot.isEmpty ? KeyTree() : try KeyTree(decoding: snapshot.data)
+        let cluster = try Cluster(id: clusterID, in: keyTree)
+        for version in [cluster.version, try Applier.storedVersion(backend)] {
             if let refusal = StartError(unlessServed: version) { throw refusal }
         }
         // Leases come before the store, whose keys hang on them.
@@ -69,8 +70,7 @@ public struct StateMachineFiles: Sendable {
             try lessor.attach(id: lease, key: key)
         }
         return try Applier(
-            backend: backend, store: store, lessor: lessor, cluster: image.cluster ?? Cluster(id: clusterID),
-            image: image, memberID: memberID)
+            backend: backend, store: store, lessor: lessor, cluster: cluster, keyTree: keyTree, memberID: memberID)
     }
 
     /// Whether the database that a leader sent with its snapshot at `index` lies here.

@@ -343,6 +343,7 @@ final class MemberProcess {
             switch outcome.reply {
             case .message(let message), .whenCompacted(_, let message): waiter.reply(.success(message))
             case .failure(let error): waiter.reply(.failure(error))
+            case .storeV2: continue
             }
         }
         for id in output.patientRequests { waiters[id]?.deadline = .max }

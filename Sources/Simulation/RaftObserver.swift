@@ -263,6 +263,7 @@ final class RaftObserver {
                     answer.number == number,
                     "m\(machine) answered request \(outcome.requestID) with \(answer.number), not \(number)")
             }
+        case .storeV2: recorder.violate("m\(machine) answered request \(outcome.requestID) as one for a version-2 key")
         }
     }
 }

@@ -5,6 +5,7 @@ import Lease
 import MVCC
 import Membership
 import RaftMessages
+import StoreV2
 import Testing
 import WireFormat
 
@@ -51,7 +52,7 @@ struct Transcript {
         let members = [Member(id: member, name: "", peerURLs: ["http://127.0.0.1:2380"])]
         let applier = try Applier(
             backend: backend, store: store, lessor: lessor, cluster: Cluster(id: cluster, members: members),
-            image: StoreV2Image(), memberID: member)
+            keyTree: KeyTree(), memberID: member)
         applier.raftTerm = 2
         return applier
     }
@@ -156,6 +157,7 @@ struct Transcript {
         #expect(outcome.requestID == id)
         switch outcome.reply {
         case .failure(let error): lines.append("error \(error.code): \(error)")
+        case .storeV2(let result): lines.append("version 2: \(result)")
         case .message(let bytes), .whenCompacted(_, let bytes):
             // The header is the first field of every response.
             let header = try Etcdserverpb_PutResponse(serializedBytes: bytes).header

@@ -7,6 +7,7 @@ import MVCC
 import Membership
 import Raft
 import RaftMessages
+import StoreV2
 import Testing
 import WireFormat
 
@@ -334,7 +335,7 @@ struct Twin {
         applier = try Applier(
             backend: backend, store: try Store(backend: backend),
             lessor: Lessor(configuration: LeaseConfiguration(), storage: TwinLeases(backend)),
-            cluster: Cluster(id: clusterID), image: StoreV2Image(), memberID: memberID)
+            cluster: Cluster(id: clusterID), keyTree: KeyTree(), memberID: memberID)
     }
 
     mutating func apply(_ entry: Entry, now: Int64) -> (UInt64, Applier.Reply)? {
