@@ -106,6 +106,8 @@ let package = Package(
         library("GRPC", ["CNGHTTP2", "CZlib", "TLS"] + nio),
         library("Coordination", ["EtcdAPI", "GRPC", protobuf] + nio),
         library("AuditLog", ["EtcdAPI", "WireFormat", crypto, protobuf]),
+        library("JSONMapping", ["WireFormat"]),
+        library("JSONGateway", ["GRPC", "JSONMapping"] + nio),
         library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
             "PeerTransport",
@@ -180,6 +182,7 @@ let package = Package(
             ]),
         tests("SimulationTests", ["Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
+        tests("JSONGatewayTests", ["EtcdAPI", "JSONGateway", "JSONMapping"]),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("PasswordTests", ["Password"]),
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),

@@ -14,6 +14,8 @@ public struct HTTPRequest: Sendable {
     public var peer: String
     /// The common name in the client's certificate, when one was asked for and verified; else nil.
     public var peerIdentity: String?
+    /// Whether messages of a WebSocket are the body.
+    public internal(set) var isWebSocket = false
 
     /// The target without its query.
     public var path: String { String(target.prefix { $0 != "?" }) }
@@ -132,19 +134,27 @@ public final class HTTPCall: @unchecked Sendable {
         self.exchange = exchange
     }
 
+    /// Fields that the answer carries besides its own.
+    private var addedHeaders: [(name: String, value: String)] = []
+
+    /// Has the answer carry a field, whoever gives it. Before that, on `eventLoop`.
+    public func addHeader(_ name: String, _ value: String) {
+        eventLoop.preconditionInEventLoop()
+        addedHeaders.append((name, value))
+    }
+
     /// Answers the request. A second answer does nothing.
     public func respond(_ response: HTTPResponse) {
-        if eventLoop.inEventLoop {
-            exchange.respond(response)
-        } else {
-            eventLoop.execute { [exchange = UnsafeTransfer(exchange)] in exchange.value.respond(response) }
-        }
+        guard eventLoop.inEventLoop else { return eventLoop.execute { [self] in respond(response) } }
+        var response = response
+        response.headers = addedHeaders + response.headers
+        exchange.respond(response)
     }
 
     /// Begins an answer whose body follows in pieces.
     public func begin(status: Int, headers: [(name: String, value: String)]) {
         eventLoop.preconditionInEventLoop()
-        exchange.begin(status: status, headers: headers)
+        exchange.begin(status: status, headers: addedHeaders + headers)
     }
 
     /// Sends a piece of the answer.
@@ -185,12 +195,6 @@ public final class HTTPCall: @unchecked Sendable {
         server.makeCall(
             path, metadata: metadata, peer: request.peer, eventLoop: eventLoop, timeout: timeout, receiver: receiver)
     }
-}
-
-/// Takes a value that belongs to an event loop back to that loop.
-private struct UnsafeTransfer<Value>: @unchecked Sendable {
-    let value: Value
-    init(_ value: Value) { self.value = value }
 }
 
 extension Metadata {

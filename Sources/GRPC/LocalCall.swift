@@ -73,8 +73,9 @@ public final class LocalCall: @unchecked Sendable {
         deadline = timeout.map { loop.eventLoop.now + $0 }
     }
 
-    /// Begins the call: a streaming method hears of it.
-    func begin() {
+    /// Begins the call, once: a streaming method hears of it. What is sent before goes nowhere.
+    public func begin() {
+        eventLoop.preconditionInEventLoop()
         trace = observer?.started(metadata, peer: peer)
         if let deadline {
             timer = eventLoop.scheduleTask(deadline: deadline) { [weak self] in

@@ -26,6 +26,8 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
 
     init(server: Server, request: HTTPRequest, handlers: HTTPHandlers) {
         self.server = server
+        var request = request
+        request.isWebSocket = true
         self.request = request
         self.handlers = handlers
     }
