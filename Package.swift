@@ -119,9 +119,9 @@ let package = Package(
             "EtcdServer",
             [
                 "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "Configuration", "Coordination", "Disk",
-                "EtcdAPI", "GRPC", "Lease", "MVCC", "Member", "Membership", "Metrics", "Password", "PeerTransport",
-                "RaftMessages", "Reflection", "StoreV2", "TLS", "Watch", "WireFormat", "WriteAheadLog", crypto, log,
-                protobuf,
+                "EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", "Lease", "LogOutput", "MVCC", "Member", "Membership",
+                "Metrics", "Password", "PeerTransport", "Raft", "RaftMessages", "Reflection", "StoreV2", "TLS",
+                "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
             ] + nio),
         library(
             "Simulation",

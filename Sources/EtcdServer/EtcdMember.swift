@@ -37,6 +37,7 @@ public final class EtcdMember: @unchecked Sendable {
     private var threads: [ServiceThread] = []
     private var memberThread: ServiceThread?
     private let clients: Server
+    private let http: HTTPService
     private let peers: PeerTransport
     private let corruption: CorruptionMonitor
     private let health: HealthService
@@ -53,7 +54,7 @@ public final class EtcdMember: @unchecked Sendable {
         // The ports come first: without them nothing is made on the disk.
         let sockets = configuration.sockets
         let peerSockets = try configuration.listenPeerURLs.map { try ListeningSocket($0, sockets) }
-        let clientSockets = try configuration.listenClientURLs.map { try ListeningSocket($0, sockets) }
+        let listeners = try ClientListeners(configuration)
         let tls = try MemberTLS(configuration, logger: logger)
         let tokens = try TokenProviders(configuration.auth, logger: logger)
         let metrics = MemberMetrics()
@@ -92,15 +93,7 @@ public final class EtcdMember: @unchecked Sendable {
         if isRemoved.load(ordering: .acquiring) { return member }
         member.corruption.start()
         logger.info("ready to serve client requests")
-        for socket in clientSockets {
-            let secured = try tls.forClients(socket.url)
-            try await member.clients.accept(from: socket.take(), tls: secured)
-            logger.info(
-                secured == nil
-                    ? "serving client traffic insecurely; this is strongly discouraged!"
-                    : "serving client traffic securely",
-                metadata: ["address": .string(socket.url.authority), "traffic": "grpc+http"])
-        }
+        try await listeners.serve(member.clients, member.http, tls, logger: logger)
         return member
     }
 
@@ -171,10 +164,12 @@ public final class EtcdMember: @unchecked Sendable {
         opened.core.applier.auth.publish(through: authority.publisher)
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
+        let settings = Server.Configuration(configuration)
         let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority)
-        let http = HTTPService(
-            gateways: gateways, member: member, status: status, metrics: metrics,
-            v2: StoreV2Service(configuration, member: member, status: status))
+        http = HTTPService(
+            gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
+            auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),
+            bodyLimit: settings.maximumHTTPBody)
         let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
         let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)
         peers = PeerTransport(
@@ -208,9 +203,8 @@ public final class EtcdMember: @unchecked Sendable {
             audit: audit)
         let methods = guards.guarding(services.methods)
         clients = Server(
-            group: group, configuration: Server.Configuration(configuration), methods: methods,
-            observer: CallObservation.observer(metrics, logger), readBatchEnded: { gateways[$0].flush() },
-            http: HTTPHandlers(answer: { http.answer($0) }, stream: { http.stream($0) }))
+            group: group, configuration: settings, methods: methods,
+            observer: CallObservation.observer(metrics, logger), readBatchEnded: { gateways[$0].flush() })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders, leases: leases, hashes: hashes, metrics: metrics,

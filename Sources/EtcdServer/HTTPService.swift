@@ -1,89 +1,172 @@
-import EtcdAPI
+import Auth
+import Configuration
 import GRPC
+import JSONGateway
+import JSONMapping
+import LogOutput
 import Metrics
 import NIOCore
 
-/// What the member answers over plain HTTP: its version, its health and its metrics.
+/// What the member answers over plain HTTP, besides the API in JSON: its version, health, metrics and variables.
 final class HTTPService: Sendable {
-    private let gateways: Gateways
     private let member: MemberThread
-    private let status: MemberStatus
     private let metrics: MemberMetrics
-
+    private let health: HealthChecks
+    private let gateway: JSONGateway?
+    private let settings: HTTPSettings
+    private let auth: AuthPublisher
     /// Nil when version 2 is not served.
     private let v2: StoreV2Service?
 
     init(
-        gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics, v2: StoreV2Service?
+        gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics,
+        settings: HTTPSettings, auth: AuthPublisher, v2: StoreV2Service?, bodyLimit: Int
     ) {
-        self.v2 = v2
-        self.gateways = gateways
         self.member = member
-        self.status = status
         self.metrics = metrics
+        self.settings = settings
+        self.auth = auth
+        self.v2 = v2
+        health = HealthChecks(gateways: gateways, status: status, metrics: metrics.server)
+        gateway = settings.servesGateway ? JSONGateway(limit: bodyLimit) : nil
     }
 
-    /// Answers on a client port.
-    func answer(_ call: HTTPCall) {
-        if let v2, v2.takes(call.request.path) { return v2.answer(call) }
-        switch call.request.path {
+    /// What a listener for clients answers, with or without TLS.
+    func handlers(isSecure: Bool) -> HTTPHandlers {
+        let access = HTTPAccess(settings, isSecure: isSecure, auth: auth)
+        return HTTPHandlers(
+            answer: { [self] call in
+                access.mark(call)
+                if let refusal = access.refusal(of: call.request) { return call.respond(refusal) }
+                answer(call)
+            },
+            stream: { [gateway, v2] call in
+                // What is refused waits for its body, so that the connection can be used again.
+                guard access.refusal(of: call.request) == nil else { return nil }
+                access.mark(call)
+                return gateway?.stream(call) ?? v2?.watch(call)
+            },
+            webSocket: { [gateway] request in
+                guard gateway != nil, access.refusal(of: request) == nil else { return nil }
+                return JSONGateway.webSocketRequest(request)
+            })
+    }
+
+    /// What a listener for metrics alone answers.
+    var monitoring: HTTPHandlers {
+        HTTPHandlers { [self] call in
+            if call.request.path == "/metrics" { return metrics(call) }
+            if !health.answer(call) { call.respond(.notFound) }
+        }
+    }
+
+    private func answer(_ call: HTTPCall) {
+        let path = call.request.path
+        if let cleaned = Self.redirection(of: path, servesGateway: gateway != nil) {
+            return redirect(call, cleaned)
+        }
+        if let gateway, JSONGateway.owns(path) { return gateway.refuse(call) }
+        if let v2, v2.takes(path) { return v2.answer(call) }
+        if health.answer(call) { return }
+        switch path {
         case "/version": version(call)
-        case "/health": health(call)
         case "/metrics": metrics(call)
-        default: call.respond(HTTPResponse(status: 404, text: "404 page not found\n"))
+        case "/debug/vars": variables(call)
+        case "/config/local/log": setLogLevel(call)
+        case let path where settings.servesProfiles && path.hasPrefix("/debug/pprof"):
+            call.respond(.plain(status: 501, "There are no Go profiles of this program; use perf.\n"))
+        default: call.respond(.notFound)
         }
     }
 
-    /// Who is told of the rest of a request whose answer is a stream; nil when it is none.
-    func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? { v2?.watch(call) }
-
-    private func json(_ call: HTTPCall, status: Int = 200, _ body: [UInt8]) {
-        call.eventLoop.execute {
-            call.respond(HTTPResponse(status: status, headers: [("content-type", "application/json")], body: body))
+    private func variables(_ call: HTTPCall) {
+        guard call.request.method == "GET" else { return call.respond(.methodNotAllowed("GET")) }
+        member.perform { [member] _ in
+            let text = DebugVariables.text(member)
+            call.respond(
+                HTTPResponse(
+                    status: 200, headers: [("Content-Type", "application/json; charset=utf-8")],
+                    body: Array(text.utf8)))
         }
-    }
-
-    private func refuseAllBut(_ methods: [String], _ call: HTTPCall) -> Bool {
-        if methods.contains(call.request.method) { return false }
-        let headers = [("allow", methods.joined(separator: ", ")), ("content-type", "text/plain; charset=utf-8")]
-        call.respond(HTTPResponse(status: 405, headers: headers, body: Array("Method Not Allowed\n".utf8)))
-        return true
     }
 
     private func version(_ call: HTTPCall) {
-        if refuseAllBut(["GET", "HEAD"], call) { return }
-        member.perform { [self] member in
+        guard call.request.method == "GET" else { return call.respond(.methodNotAllowed("GET")) }
+        member.perform { member in
             let cluster = member.core.applier.cluster.version?.description ?? "not_decided"
-            json(call, Array("{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}".utf8))
+            let body = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
+            call.respond(
+                HTTPResponse(
+                    status: 200, headers: [("Content-Type", "application/json")], body: Array(body.utf8)))
         }
-    }
-
-    private func health(_ call: HTTPCall) {
-        if refuseAllBut(["GET", "HEAD"], call) { return }
-        if status.hasAlarm.load(ordering: .relaxed) {
-            unhealthy(call, status.isCorrupt.load(ordering: .relaxed) ? "ALARM CORRUPT" : "ALARM NOSPACE")
-        } else if status.leader.load(ordering: .relaxed) == 0 {
-            unhealthy(call, "RAFT NO LEADER")
-        } else {
-            gateways[call.eventLoop].readLinearizably { [self] view in
-                switch view {
-                case .success: json(call, Array("{\"health\":\"true\",\"reason\":\"\"}".utf8))
-                case .failure(let error): unhealthy(call, "QGET ERROR:\(error.message)")
-                }
-            }
-            gateways[call.eventLoop].flush()
-        }
-    }
-
-    private func unhealthy(_ call: HTTPCall, _ reason: String) {
-        json(call, status: 503, Array("{\"health\":\"false\",\"reason\":\"\(reason)\"}".utf8))
     }
 
     private func metrics(_ call: HTTPCall) {
-        if refuseAllBut(["GET", "HEAD"], call) { return }
         call.respond(
             HTTPResponse(
-                status: 200, headers: [("content-type", Registry.contentType)],
+                status: 200, headers: [("Content-Type", Registry.contentType)],
                 body: Array(metrics.registry.text().utf8)))
     }
+
+    /// As etcd 3.4 has it; later ones have no such path.
+    private func setLogLevel(_ call: HTTPCall) {
+        guard call.request.method == "PUT" else { return call.respond(.methodNotAllowed("PUT")) }
+        func refuse(_ text: String) {
+            let body = "{\"message\":\(JSONString.quoted(text))}"
+            call.respond(
+                HTTPResponse(status: 400, headers: [("Content-Type", "application/json")], body: Array(body.utf8)))
+        }
+        guard let fields = JSONObject.texts(call.request.body) else { return refuse("Invalid json body") }
+        let level = fields.first { $0.key.lowercased() == "level" }?.value ?? ""
+        guard LogLevel.set(named: level) else { return refuse("Invalid log level \(level)") }
+        call.respond(HTTPResponse(status: 204))
+    }
+
+    // MARK: Redirections
+
+    /// Where a path with empty, `.` or `..` parts leads, as Go's servers say; nil when it is clean.
+    static func redirection(of path: String, servesGateway: Bool) -> String? {
+        if servesGateway, path == "/v3" { return "/v3/" }
+        guard path.hasPrefix("/") else { return nil }
+        let isDirty = path.contains("//") || path.contains("/./") || path.contains("/../") || path.hasSuffix("/.")
+            || path.hasSuffix("/..")
+        guard isDirty else { return nil }
+        var parts: [Substring] = []
+        for part in path.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        let cleaned = "/" + parts.joined(separator: "/")
+        return path.hasSuffix("/") && cleaned != "/" ? cleaned + "/" : cleaned
+    }
+
+    private func redirect(_ call: HTTPCall, _ path: String) {
+        let query = call.request.query
+        let target = query.isEmpty ? path : "\(path)?\(query)"
+        let body = "<a href=\"\(Self.escaped(target))\">Moved Permanently</a>.\n\n"
+        let hasBody = call.request.method == "GET" || call.request.method == "HEAD"
+        let type = hasBody ? [(name: "Content-Type", value: "text/html; charset=utf-8")] : []
+        call.respond(
+            HTTPResponse(
+                status: 301, headers: type + [("Location", target)], body: hasBody ? Array(body.utf8) : []))
+    }
+
+    private static func escaped(_ text: String) -> String {
+        var result = ""
+        for character in text {
+            switch character {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&#34;"
+            case "'": result += "&#39;"
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+}
+
+extension HTTPResponse {
+    /// What is at no path.
+    static var notFound: HTTPResponse { .plain(status: 404, "404 page not found\n") }
 }

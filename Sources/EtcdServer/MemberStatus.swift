@@ -21,9 +21,9 @@ final class MemberStatus: Sendable {
     let failedReadRounds = Atomic<UInt64>(0)
     let lateHeartbeats = Atomic<UInt64>(0)
     let expiredLeases = Atomic<UInt64>(0)
-    /// Whether any alarm is raised that makes the member unhealthy.
-    let hasAlarm = Atomic<Bool>(false)
-    /// Whether one of them says that a member's data is corrupt.
+    /// Whether the alarm is raised that a member's database is full.
+    let isOutOfSpace = Atomic<Bool>(false)
+    /// Whether the alarm is raised that a member's data is corrupt.
     let isCorrupt = Atomic<Bool>(false)
     /// Whether this member learns and does not vote.
     let isLearner = Atomic<Bool>(false)

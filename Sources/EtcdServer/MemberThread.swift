@@ -464,7 +464,7 @@ final class MemberThread: @unchecked Sendable {
         status.pendingProposals.store(waiters.count, ordering: .relaxed)
         status.slowReadRounds.store(core.slowReadRounds, ordering: .relaxed)
         status.failedReadRounds.store(core.failedReadRounds, ordering: .relaxed)
-        status.hasAlarm.store(core.applier.isOutOfSpace || core.applier.isCorrupt, ordering: .relaxed)
+        status.isOutOfSpace.store(core.applier.isOutOfSpace, ordering: .relaxed)
         status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
         running.metrics.store.keys.set(core.applier.store.keyCount)
         guard output.leaderChanged else { return }

@@ -13,6 +13,8 @@ extension Server.Configuration {
     init(_ configuration: MemberConfiguration) {
         self.init()
         maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
+        // In JSON bytes take a third more, and some text goes around them.
+        maximumHTTPBody = 2 * maximumMessageSize
         let grpc = configuration.grpc
         // etcd's default means no limit; then this server has its own.
         if grpc.maximumConcurrentStreams != .max { maximumConcurrentStreams = grpc.maximumConcurrentStreams }

@@ -27,19 +27,25 @@ public struct JSONGateway: Sendable {
     }
 
     /// Whether `path` is one of the gateway's, known or not.
-    public static func owns(_ path: String) -> Bool { path.hasPrefix(Routes.prefix) }
+    public static func owns(_ path: String) -> Bool {
+        path.hasPrefix(Routes.prefix) || path.hasPrefix(Routes.oldPrefix)
+    }
+
+    private func method(_ request: HTTPRequest) -> GatewayMethod? {
+        let path = request.path
+        guard path.hasPrefix(Routes.oldPrefix) else { return calls[path] }
+        return calls[Routes.prefix + path.dropFirst(Routes.oldPrefix.count)]
+    }
 
     /// Takes a request for one of the methods; nil when it is for none, and then ``refuse(_:)`` answers it.
     public func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? {
-        guard call.request.method == "POST", let method = calls[call.request.path] else {
-            return nil
-        }
+        guard call.request.method == "POST", let method = method(call.request) else { return nil }
         return GatewayCall(call, method, errors: errors, limit: limit)
     }
 
     /// Answers a request that is for none of the methods.
     public func refuse(_ call: HTTPCall) {
-        let isKnown = calls[call.request.path] != nil
+        let isKnown = method(call.request) != nil
         var response = HTTPResponse(
             status: isKnown ? 405 : 404, text: isKnown ? "Method Not Allowed\n" : "Not Found\n")
         response.headers.append(("X-Content-Type-Options", "nosniff"))

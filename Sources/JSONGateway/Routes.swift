@@ -3,6 +3,9 @@ enum Routes {
     /// What all paths begin with.
     static let prefix = "/v3/"
 
+    /// What they began with in etcd 3.3, which 3.4 and later still take.
+    static let oldPrefix = "/v3beta/"
+
     /// The gRPC method that answers at `path`; nil when none does.
     static func method(at path: String) -> String? { table[path] }
 

@@ -143,6 +143,25 @@ struct JSONReader {
         return writer.bytes.isEmpty ? .nothing : .field(writer.bytes)
     }
 
+    /// The members of an object that are strings; nil when the value is no object.
+    mutating func readTexts() -> [String: String]? {
+        guard nextKind() == .object else { return nil }
+        var texts: [String: String] = [:]
+        position += 1
+        while nextByte() != UInt8(ascii: "}") {
+            let key = String(decoding: JSONText.unescape(readString()), as: UTF8.self)
+            skipSpaceAnd(UInt8(ascii: ":"))
+            if nextKind() == .string {
+                texts[key] = String(decoding: JSONText.unescape(readString()), as: UTF8.self)
+            } else {
+                skipValue()
+            }
+            if nextByte() == UInt8(ascii: ",") { position += 1 }
+        }
+        position += 1
+        return texts
+    }
+
     // MARK: Scalars
 
     private mutating func readBytes(_ kind: FieldKind) throws(JSONMappingError) -> [UInt8] {

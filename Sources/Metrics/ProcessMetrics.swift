@@ -35,6 +35,13 @@ public final class ProcessMetrics: Sendable {
             + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
     }
 
+    /// The process's memory in bytes: what it has addresses for, and what is in RAM; nil when the system does not say.
+    public static var memory: (virtual: Int, resident: Int)? {
+        guard let virtual = pages(0), let resident = pages(1) else { return nil }
+        let pageBytes = sysconf(Int32(_SC_PAGESIZE))
+        return (Int(virtual) * pageBytes, Int(resident) * pageBytes)
+    }
+
     /// A number of `/proc/self/statm`, in pages.
     private static func pages(_ field: Int) -> Double? {
         let fields = firstLine("/proc/self/statm").split(separator: " ")
