@@ -112,8 +112,8 @@ let package = Package(
         library(
             "PeerTransport",
             [
-                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "RaftMessages", "TLS", "WriteAheadLog", crypto,
-                log,
+                "Backend", "Bolt", "Disk", "Membership", "Metrics", "PeerProtocol", "RaftMessages", "TLS",
+                "WriteAheadLog", crypto, log,
             ] + nio),
         library(
             "EtcdServer",

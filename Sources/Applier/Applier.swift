@@ -60,6 +60,10 @@ public final class Applier {
     public internal(set) var storageVersion: ClusterVersion?
     /// The entry that took the cluster's version back, while no snapshot lies behind it.
     var wentBackAt: UInt64?
+    /// Who is told how long each entry took; nil costs nothing.
+    public var observer: (any ApplyObserver)?
+    /// What was done since the last ``takeCounts()``.
+    var counts = OperationCounts()
     /// The commits since the last ``takeCommits()``.
     private var commits: [Commit] = []
 
@@ -105,6 +109,12 @@ public final class Applier {
         return commits
     }
 
+    /// What was done since the last call, in numbers.
+    public func takeCounts() -> OperationCounts {
+        defer { counts = OperationCounts() }
+        return counts
+    }
+
     /// The store before each compaction since the last call, and the revision that was compacted at.
     public func takeCompactedViews() -> [(view: StoreView, revision: Int64)] {
         guard !compactedViews.isEmpty else { return [] }
@@ -120,14 +130,25 @@ public final class Applier {
         let isNew = entry.index > backend.consistentIndex
         defer { noteApplied(entry) }
         guard !entry.data.isEmpty else { return nil }
-        return entry.data.span.withUnsafeBytes { bytes in
+        return entry.data.span.withUnsafeBytes { (bytes) -> Outcome? in
             guard let request = try? RaftRequestView(bytes), let kind = request.kind, kind != .v2 else {
                 return applyV2(bytes, entry)
             }
             let concernsCluster = [.clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet].contains(kind)
             guard isNew || concernsCluster else { return nil }
-            return Outcome(requestID: request.id, reply: reply(to: request, kind, entry, now: now))
+            let reply = observed(request, kind) { self.reply(to: request, kind, entry, now: now) }
+            return Outcome(requestID: request.id, reply: reply)
         }
+    }
+
+    private func observed(
+        _ request: RaftRequestView, _ kind: RaftRequestView.Kind, _ body: () -> Reply
+    ) -> Reply {
+        guard let observer else { return body() }
+        let start = observer.now
+        let reply = body()
+        observer.applied(kind, request, reply, from: start, to: observer.now)
+        return reply
     }
 
     /// Notes that `entry` has been applied when it changed nothing.
@@ -152,6 +173,7 @@ public final class Applier {
                     try txn(try decode { () throws(WireError) in try TxnRequest(decoding: request.request) }))
             case .range:
                 let range = try decode { () throws(WireError) in try RangeRequest(decoding: request.request) }
+                counts.ranges += 1
                 return .message(try RangeQuery.answer(range, on: store, header: header()))
             case .compaction:
                 return try compact(

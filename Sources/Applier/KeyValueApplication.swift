@@ -13,6 +13,8 @@ extension Applier {
         if alarms.isOutOfSpace { throw .noSpace }
         if view.lease != 0, !lessor.contains(view.lease) { throw .leaseNotFound }
         store.begin()
+        counts.puts += 1
+        counts.putBytes += view.key.count + view.value.count
         _ = store.put(key: view.key, value: view.value, lease: view.lease)
         _ = endTransaction()
         return encodePut(header: header(), previous: nil)
@@ -21,9 +23,11 @@ extension Applier {
     private func put(_ request: PutRequest) throws(EtcdError) -> [UInt8] {
         if alarms.isOutOfSpace { throw .noSpace }
         if request.lease != 0, !lessor.contains(request.lease) { throw .leaseNotFound }
+        let before = counts
+        defer { counts.endTransaction(from: before) }
         let write = try resolve(request)
         store.begin()
-        _ = store.put(key: request.key, value: write.value, lease: write.lease)
+        _ = put(request.key, write)
         _ = endTransaction()
         return encodePut(header: header(), previous: write.previous)
     }
@@ -51,8 +55,15 @@ extension Applier {
         return put
     }
 
+    private func put(_ key: [UInt8], _ write: ResolvedPut) -> Int64 {
+        counts.puts += 1
+        counts.putBytes += key.count + write.value.count
+        return store.put(key: key, value: write.value, lease: write.lease)
+    }
+
     /// The stored pair of `key`, or nil when there is none.
     private func stored(_ key: [UInt8]) throws(EtcdError) -> [UInt8]? {
+        counts.ranges += 1
         var found: [UInt8]?
         do throws(StoreError) {
             _ = try store.range(key: key, end: nil, revision: 0, limit: 0, countOnly: false) {
@@ -75,14 +86,18 @@ extension Applier {
     }
 
     func deleteRange(_ request: DeleteRangeRequest) throws(EtcdError) -> [UInt8] {
+        let before = counts
+        defer { counts.endTransaction(from: before) }
         let previous = request.prevKV ? try storedRange(request) : []
         store.begin()
+        counts.deletes += 1
         let deleted = store.deleteRange(key: request.key, end: request.end)
         _ = endTransaction()
         return encodeDelete(header: header(), deleted: deleted, previous: previous)
     }
 
     private func storedRange(_ request: DeleteRangeRequest) throws(EtcdError) -> [[UInt8]] {
+        counts.ranges += 1
         var found: [[UInt8]] = []
         do throws(StoreError) {
             _ = try store.range(key: request.key, end: request.end, revision: 0, limit: 0, countOnly: false) {
@@ -103,7 +118,11 @@ extension Applier {
     func txn(_ request: TxnRequest) throws(EtcdError) -> [UInt8] {
         if alarms.isOutOfSpace && RequestCost.appliedTxn(request) > 0 { throw .noSpace }
         var execution = TxnExecution(request, on: store)
+        defer { countReads(&execution) }
         try execution.check(request, on: store) { lessor.contains($0) }
+        countReads(&execution)
+        let before = counts
+        defer { counts.endTransaction(from: before) }
         store.begin()
         var responses: TxnExecution.Responses?
         var failure: EtcdError?
@@ -118,16 +137,26 @@ extension Applier {
         return TxnExecution.encode(responses, header: header())
     }
 
+    /// Counts the comparisons and checks of a transaction, which etcd reads in a transaction of their own.
+    private func countReads(_ execution: inout TxnExecution) {
+        let before = counts
+        counts.ranges += execution.takeReads()
+        counts.endTransaction(from: before)
+    }
+
     /// One operation inside the transaction that is under way; its header has the revision alone.
     private func execute(_ operation: RequestOp) throws(EtcdError) -> (TxnResponseWriter.Operation, [UInt8]) {
         switch operation {
-        case .range(let request): return (.range, try RangeQuery.answer(request, on: store, header: ResponseHeader()))
+        case .range(let request):
+            counts.ranges += 1
+            return (.range, try RangeQuery.answer(request, on: store, header: ResponseHeader()))
         case .put(let request):
             let write = try resolve(request)
-            let revision = store.put(key: request.key, value: write.value, lease: write.lease)
+            let revision = put(request.key, write)
             return (.put, encodePut(header: ResponseHeader(revision: revision), previous: write.previous))
         case .deleteRange(let request):
             let previous = request.prevKV ? try storedRange(request) : []
+            counts.deletes += 1
             let deleted = store.deleteRange(key: request.key, end: request.end)
             let header = ResponseHeader(revision: store.visibleRevision)
             return (.deleteRange, encodeDelete(header: header, deleted: deleted, previous: previous))
@@ -140,6 +169,8 @@ extension Applier {
         do throws(StoreError) {
             try store.compact(at: request.revision)
             if let view { compactedViews.append((view, request.revision)) }
+            // etcd reads a key for the answer's revision.
+            counts.ranges += 1
         } catch {
             throw EtcdError(error)
         }

@@ -17,6 +17,7 @@ extension Applier {
         } catch {
             throw EtcdError(error)
         }
+        counts.grantedTTLs.append(response.ttl)
         response.id = request.id
         response.header = Etcdserverpb_ResponseHeader(header())
         return try encode(response)
@@ -31,7 +32,11 @@ extension Applier {
         } catch {
             throw EtcdError(error)
         }
+        counts.leasesRevoked += 1
         if !keys.isEmpty {
+            let before = counts
+            counts.deletes += keys.count
+            counts.endTransaction(from: before)
             store.begin()
             for key in keys { _ = store.deleteRange(key: key, end: nil) }
             _ = endTransaction()

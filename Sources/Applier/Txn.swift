@@ -10,6 +10,14 @@ struct TxnExecution {
     /// Which branch each transaction took, the outer one before those nested in it.
     private var path: [Bool] = []
     private var position = 0
+    /// The reads of comparisons and checks.
+    private var reads = 0
+
+    /// The reads since the last call.
+    mutating func takeReads() -> Int {
+        defer { reads = 0 }
+        return reads
+    }
 
     /// Whether `request` can write, in whichever branch.
     static func isReadOnly(_ request: TxnRequest) -> Bool {
@@ -39,7 +47,10 @@ struct TxnExecution {
     }
 
     private mutating func choose(_ request: TxnRequest, on source: some RangeSource) {
-        let succeeded = request.compare.allSatisfy { Self.holds($0, on: source) }
+        let succeeded = request.compare.allSatisfy { comparison in
+            reads += 1
+            return Self.holds(comparison, on: source)
+        }
         path.append(succeeded)
         for case .txn(let nested) in succeeded ? request.success : request.failure {
             choose(nested, on: source)
@@ -81,7 +92,10 @@ struct TxnExecution {
         for operation in branch(of: request) {
             switch operation {
             case .put(let put):
-                if put.ignoreValue || put.ignoreLease, try !Self.exists(put.key, on: source) { throw .keyNotFound }
+                if put.ignoreValue || put.ignoreLease {
+                    reads += 1
+                    if try !Self.exists(put.key, on: source) { throw .keyNotFound }
+                }
                 if put.lease != 0, !leaseExists(put.lease) { throw .leaseNotFound }
             case .txn(let nested): try checkPuts(nested, on: source, leaseExists: leaseExists)
             case .none, .range, .deleteRange: break
@@ -202,11 +216,17 @@ public enum TxnQuery {
     /// Whether this member may answer `request` without asking the others.
     public static func isSerializable(_ request: TxnRequest) -> Bool { TxnExecution.isSerializable(request) }
 
-    /// The encoded `TxnResponse`.
+    /// The encoded `TxnResponse`; its reads are added to `counts`.
     public static func run(
-        _ request: TxnRequest, on view: StoreView, header: ResponseHeader
+        _ request: TxnRequest, on view: StoreView, header: ResponseHeader, counts: inout OperationCounts
     ) throws(EtcdError) -> [UInt8] {
+        let before = counts
+        var ranges = 0
         var execution = TxnExecution(request, on: view)
+        defer {
+            counts.ranges += ranges + execution.takeReads()
+            counts.endTransaction(from: before)
+        }
         try execution.check(request, on: view) { _ in true }
         var header = header
         header.revision = view.currentRevision
@@ -214,6 +234,7 @@ public enum TxnQuery {
             guard case .range(let range) = operation else {
                 preconditionFailure("a transaction that was found to be read-only writes")
             }
+            ranges += 1
             return (.range, try RangeQuery.run(range, on: view, header: ResponseHeader()))
         }
         return TxnExecution.encode(responses, header: header)

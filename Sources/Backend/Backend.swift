@@ -35,6 +35,8 @@ public final class Backend {
     public private(set) var fileSize: Int
     /// The bytes of the pages that are not free, as of the last finished commit.
     public private(set) var sizeInUse: Int
+    /// The read transactions of the file that are open, for views and snapshots.
+    public var openReadTransactions: Int { database.openReads }
 
     let disk: any Disk
     let options: BackendOptions

@@ -174,6 +174,9 @@ public final class Database: @unchecked Sendable {
         shared.withLock { Int($0.meta.pageCount - min($0.freeCount, $0.meta.pageCount)) * $0.meta.pageSize }
     }
 
+    /// The read transactions that are open.
+    public var openReads: Int { shared.withLock { $0.readers.values.reduce(0, +) } }
+
     /// The newest committed state. Never waits for the writer. Throws `closed`.
     public func beginRead() throws(BoltError) -> ReadTransaction {
         try shared.withLock { (shared) throws(BoltError) in

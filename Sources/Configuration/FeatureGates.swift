@@ -84,6 +84,13 @@ public struct FeatureGates: Equatable, Sendable {
         }
     }
 
+    /// All features and the gates that switch a whole stage, in the order of their names, with etcd's names of the stages.
+    public var all: [(name: String, stage: String, isOn: Bool)] {
+        let features = Self.known.map { ($0.key, $0.value.stage, values[$0.key] ?? $0.value.isOn) }
+        let gates = Self.stages.map { ($0.key, $0.value, values[$0.key] ?? false) }
+        return (features + gates).sorted { $0.0 < $1.0 }.map { ($0.0, $0.1 == .alpha ? "ALPHA" : "BETA", $0.2) }
+    }
+
     /// What was asked for; nil when nothing was.
     public subscript(name: String) -> Bool? { values[name] }
 

@@ -96,7 +96,7 @@ final class BackendThread: Sendable {
             try job.run()
             defragmentation?.follow(job)
             metrics.disk.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
-            if let snapshot { try snapshots.save(snapshot) }
+            if let snapshot { try save(snapshot) }
             committed(job, snapshot)
         case .restore(let snapshot, let files, let publisher):
             if let running = defragmentation {
@@ -125,6 +125,16 @@ final class BackendThread: Sendable {
             if error.isFatal { throw error }
             defragmented(work, .failed(error))
         }
+    }
+
+    private func save(_ snapshot: Snapshot) throws {
+        var times: [Int64] = []
+        let start = Clock.nanoseconds
+        try snapshots.save(snapshot) { times.append(Clock.nanoseconds) }
+        metrics.disk.snapshotSave.observe(nanoseconds: Clock.nanoseconds - start)
+        guard times.count == 3 else { return }
+        metrics.disk.snapshotEncoding.observe(nanoseconds: times[0] - start)
+        metrics.disk.snapshotSync.observe(nanoseconds: times[2] - times[1])
     }
 
     private func purge() {

@@ -9,11 +9,16 @@ final class CallObservation: CallObserver {
     private let method: CallMetrics.Method
     private let network: NetworkMetrics
     private let versions: ClientVersions
+    private let slow: SlowRequests
+    /// A call that takes longer is told of, in nanoseconds; a stream may take as long as it likes.
+    private let slowLimit: Int64
 
-    init(_ path: String, _ metrics: MemberMetrics, versions: ClientVersions) {
-        method = metrics.calls.method(
-            path, type: Self.type(path), codes: Status.Code.allCases.map(\.name))
-        network = metrics.network
+    init(_ path: String, _ observation: Observation, versions: ClientVersions) {
+        let type = Self.type(path)
+        method = observation.metrics.calls.method(path, type: type, codes: Status.Code.allCases.map(\.name))
+        network = observation.metrics.network
+        slow = observation.slow
+        slowLimit = type == "unary" ? observation.slow.callLimit : .max
         self.versions = versions
     }
 
@@ -36,6 +41,7 @@ final class CallObservation: CallObserver {
     func finished(_ call: CallSummary) {
         method.handled[call.code.rawValue].add()
         method.durations?.observe(nanoseconds: call.duration.nanoseconds)
+        if call.duration.nanoseconds > slowLimit { slow.noteCall(call) }
     }
 
     /// The kind of a method as gRPC's metrics name it.
@@ -55,17 +61,17 @@ final class CallObservation: CallObserver {
     }
 
     /// What a server of clients tells: calls go to the metrics, refused connections to the log.
-    static func observer(_ metrics: MemberMetrics, _ logger: Logger) -> ServerObserver {
+    static func observer(_ observation: Observation, _ logger: Logger) -> ServerObserver {
         var observer = ServerObserver()
         observer.connectionRejected = { peer, reason in
             logger.warning(
                 "rejected connection on client endpoint",
                 metadata: ["remote-addr": .string(peer), "error": .string(reason)])
         }
-        let unary = ClientVersions(metrics.server.clientRequests, type: "unary")
-        let streams = ClientVersions(metrics.server.clientRequests, type: "stream")
+        let unary = ClientVersions(observation.metrics.server.clientRequests, type: "unary")
+        let streams = ClientVersions(observation.metrics.server.clientRequests, type: "stream")
         observer.calls = { path in
-            CallObservation(path, metrics, versions: type(path) == "unary" ? unary : streams)
+            CallObservation(path, observation, versions: type(path) == "unary" ? unary : streams)
         }
         return observer
     }

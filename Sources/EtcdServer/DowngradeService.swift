@@ -59,6 +59,9 @@ final class DowngradeService: Sendable {
         let entry = member.core.downgradeEntry(target, id: id)
         status.pendingBytes.add(entry.count, ordering: .relaxed)
         let proposal = Gateway.Proposal(id: id, entry: entry, cost: 0, call: call)
-        member.send(.proposals(gateways[call.eventLoop], [proposal]))
+        member.send(
+            .proposals(
+                Gateway.Proposals(
+                    gateway: gateways[call.eventLoop], proposals: [proposal], arrival: Clock.nanoseconds)))
     }
 }

@@ -57,8 +57,8 @@ public final class EtcdMember: @unchecked Sendable {
         let listeners = try ClientListeners(configuration)
         let tls = try MemberTLS(configuration, logger: logger)
         let tokens = try TokenProviders(configuration.auth, logger: logger)
-        let metrics = MemberMetrics()
-        let audit = try AuditTrail.open(configuration.audit, metrics: metrics.audit, logger: logger)
+        let observation = Observation(configuration, logger: logger)
+        let audit = try AuditTrail.open(configuration.audit, metrics: observation.metrics.audit, logger: logger)
         let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
         let opened = try open(configuration, bootstrap, logger: logger)
         logger.info(
@@ -75,7 +75,7 @@ public final class EtcdMember: @unchecked Sendable {
         let ready = ReadySignal()
         let isRemoved = Atomic(false)
         let member = EtcdMember(
-            configuration, opened, tls, tokens, metrics: metrics, audit: audit, logger: logger,
+            configuration, opened, tls, tokens, observation, audit: audit, logger: logger,
             ready: { ready.signal() },
             removed: {
                 isRemoved.store(true, ordering: .releasing)
@@ -123,7 +123,7 @@ public final class EtcdMember: @unchecked Sendable {
 
     private init(
         _ configuration: MemberConfiguration, _ opened: OpenedMember, _ tls: MemberTLS, _ tokens: TokenProviders,
-        metrics: MemberMetrics, audit: AuditTrail?, logger: Logger, ready: @escaping @Sendable () -> Void,
+        _ observation: Observation, audit: AuditTrail?, logger: Logger, ready: @escaping @Sendable () -> Void,
         removed: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
@@ -134,6 +134,7 @@ public final class EtcdMember: @unchecked Sendable {
         hashers = NIOThreadPool(numberOfThreads: 1)
         hashers.start()
         self.audit = audit
+        let metrics = observation.metrics
         let status = MemberStatus(
             memberID: opened.memberID, clusterID: opened.clusterID,
             requestIDs: RequestIDs(
@@ -165,12 +166,13 @@ public final class EtcdMember: @unchecked Sendable {
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
         let settings = Server.Configuration(configuration)
-        let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority)
+        let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority, stages: metrics.stages)
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
             auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),
             bodyLimit: settings.maximumHTTPBody)
-        let hashes = HashStore(hashers: hashers, publisher: publisher, logger: logger)
+        let hashes = HashStore(
+            hashers: hashers, publisher: publisher, logger: logger, metrics: metrics.store)
         let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)
         peers = PeerTransport(
             group: group,
@@ -178,7 +180,7 @@ public final class EtcdMember: @unchecked Sendable {
                 memberID: opened.memberID, clusterID: opened.clusterID, serverVersion: EtcdVersion.server,
                 advertisedPeerURLs: configuration.initialAdvertisePeerURLs,
                 electionMilliseconds: Int64(configuration.electionMilliseconds), snapshots: opened.snapshots,
-                logger: logger, dialler: tls.dialler
+                logger: logger, dialler: tls.dialler, metrics: metrics
             ).following(configuration),
             events: PeerEvents(
                 received: { member.send(.messages($0)) }, unreachable: { member.send(.unreachable($0)) },
@@ -196,7 +198,8 @@ public final class EtcdMember: @unchecked Sendable {
             Services.Needs(
                 gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
-                passwords: passwords, configuration: configuration, logger: logger))
+                passwords: passwords, configuration: configuration, logger: logger,
+                observation: observation))
         health = services.health
         let guards = CallGuards(
             leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways),
@@ -204,10 +207,10 @@ public final class EtcdMember: @unchecked Sendable {
         let methods = guards.guarding(services.methods)
         clients = Server(
             group: group, configuration: settings, methods: methods,
-            observer: CallObservation.observer(metrics, logger), readBatchEnded: { gateways[$0].flush() })
+            observer: CallObservation.observer(observation, logger), readBatchEnded: { gateways[$0].flush() })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
-            leaders: leaders, leases: leases, hashes: hashes, metrics: metrics,
+            leaders: leaders, leases: leases, hashes: hashes, metrics: metrics, slow: observation.slow,
             settings: MemberThread.Settings(
                 heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
                 batchMilliseconds: Int64(configuration.backendBatchMilliseconds),

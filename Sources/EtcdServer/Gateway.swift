@@ -4,6 +4,7 @@ import EtcdAPI
 import GRPC
 import MVCC
 import Member
+import Metrics
 import NIOCore
 
 /// The way from one event loop's calls to the member and back: what the calls of one turn ask goes over in one piece,
@@ -25,9 +26,19 @@ final class Gateway: @unchecked Sendable {
     /// What is told the outcome of a proposal, on the event loop.
     typealias Reply = @Sendable (Result<[UInt8], EtcdError>) -> Void
 
+    /// The proposals of one turn.
+    struct Proposals: Sendable {
+        var gateway: Gateway
+        var proposals: [Proposal]
+        /// When the first of them came, in nanoseconds of the monotonic clock.
+        var arrival: Int64
+    }
+
     /// Linearizable reads of one turn.
     struct Reads: Sendable {
         var gateway: Gateway
+        /// When the first of them came, in nanoseconds of the monotonic clock.
+        var arrival: Int64
         var reads: [@Sendable (Result<StoreView, EtcdError>) -> Void]
     }
 
@@ -48,21 +59,27 @@ final class Gateway: @unchecked Sendable {
 
     let eventLoop: any EventLoop
     private let member: MemberThread
+    private let stages: StageMetrics
     private var proposals: [Proposal] = []
+    private var proposalsArrival: Int64 = 0
+    private var readsArrival: Int64 = 0
     private var reads: [@Sendable (Result<StoreView, EtcdError>) -> Void] = []
     private var keepAlives: [KeepAlive] = []
 
-    init(eventLoop: any EventLoop, member: MemberThread) {
+    init(eventLoop: any EventLoop, member: MemberThread, stages: StageMetrics) {
         self.eventLoop = eventLoop
         self.member = member
+        self.stages = stages
     }
 
     func propose(_ proposal: Proposal) {
+        if proposals.isEmpty { proposalsArrival = Clock.nanoseconds }
         proposals.append(proposal)
     }
 
     /// Runs `body` when the published view holds all that was committed before.
     func readLinearizably(_ body: @escaping @Sendable (Result<StoreView, EtcdError>) -> Void) {
+        if reads.isEmpty { readsArrival = Clock.nanoseconds }
         reads.append(body)
     }
 
@@ -73,11 +90,11 @@ final class Gateway: @unchecked Sendable {
     /// Hands over what this turn's calls asked.
     func flush() {
         if !proposals.isEmpty {
-            member.send(.proposals(self, proposals))
+            member.send(.proposals(Proposals(gateway: self, proposals: proposals, arrival: proposalsArrival)))
             proposals.removeAll()
         }
         if !reads.isEmpty {
-            member.send(.reads(Reads(gateway: self, reads: reads)))
+            member.send(.reads(Reads(gateway: self, arrival: readsArrival, reads: reads)))
             reads.removeAll()
         }
         if !keepAlives.isEmpty {
@@ -88,7 +105,8 @@ final class Gateway: @unchecked Sendable {
 
     /// Answers calls. Any thread.
     func deliver(_ answers: [Answer]) {
-        eventLoop.execute {
+        let start = Clock.nanoseconds
+        eventLoop.execute { [stages] in
             for answer in answers {
                 if let then = answer.then {
                     then(answer.reply)
@@ -99,6 +117,7 @@ final class Gateway: @unchecked Sendable {
                 case .failure(let error): answer.call.fail(Status(error))
                 }
             }
+            stages.reply.observe(nanoseconds: Clock.nanoseconds - start, times: answers.count)
         }
     }
 

@@ -105,7 +105,7 @@ final class HTTPService: Sendable {
         call.respond(
             HTTPResponse(
                 status: 200, headers: [("Content-Type", Registry.contentType)],
-                body: Array(metrics.registry.text().utf8)))
+                body: Array(metrics.scrape().utf8)))
     }
 
     /// As etcd 3.4 has it; later ones have no such path.

@@ -4,6 +4,7 @@ import Logging
 import MVCC
 import Member
 import Membership
+import Metrics
 import NIOPosix
 import PeerTransport
 import Synchronization
@@ -26,9 +27,11 @@ final class HashStore: Sendable {
     private let hashers: NIOThreadPool
     private let publisher: StorePublisher
     private let logger: Logger
+    private let durations: Histogram
     private let state = Mutex(State())
 
-    init(hashers: NIOThreadPool, publisher: StorePublisher, logger: Logger) {
+    init(hashers: NIOThreadPool, publisher: StorePublisher, logger: Logger, metrics: StoreMetrics) {
+        durations = metrics.hashesByRevision
         self.hashers = hashers
         self.publisher = publisher
         self.logger = logger
@@ -46,7 +49,7 @@ final class HashStore: Sendable {
         }
         guard mayWait else { return }
         hashers.submit { [self] _ in
-            let hash = Result { () throws(StoreError) in try view.hashByRevision(revision) }
+            let hash = Result { () throws(StoreError) in try self.hash(view, at: revision) }
             state.withLock { state in
                 state.waiting -= 1
                 guard case .success(let hash) = hash else { return }
@@ -68,11 +71,16 @@ final class HashStore: Sendable {
             return .success(kept)
         }
         return await withCheckedContinuation { continuation in
-            hashers.submit { _ in
-                continuation.resume(
-                    returning: Result { () throws(StoreError) in try view.hashByRevision(revision) })
+            hashers.submit { [self] _ in
+                continuation.resume(returning: Result { () throws(StoreError) in try self.hash(view, at: revision) })
             }
         }
+    }
+
+    private func hash(_ view: StoreView, at revision: Int64) throws(StoreError) -> RevisionHash {
+        let start = Clock.nanoseconds
+        defer { durations.observe(nanoseconds: Clock.nanoseconds - start) }
+        return try view.hashByRevision(revision)
     }
 }
 

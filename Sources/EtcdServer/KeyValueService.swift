@@ -4,6 +4,7 @@ import EtcdAPI
 import GRPC
 import MVCC
 import Member
+import Metrics
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -30,11 +31,13 @@ final class KeyValueService: Sendable {
     private let publisher: StorePublisher
     private let readers: NIOThreadPool
     private let limits: Limits
+    private let reads: ReadObservation
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, limits: Limits
+        readers: NIOThreadPool, limits: Limits, reads: ReadObservation
     ) {
+        self.reads = reads
         self.gateways = gateways
         self.member = member
         self.status = status
@@ -80,33 +83,42 @@ final class KeyValueService: Sendable {
     // MARK: Reads
 
     private func range(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let arrival = Clock.nanoseconds
         let request = try message.withUnsafeBytes { try RangeRequest(decoding: $0) }
         try RequestCheck.check(request)
         if request.serializable {
-            answer(call, request, publisher.latest())
+            answer(call, request, publisher.latest(), arrival: arrival)
             return
         }
         gateway(call).readLinearizably { [self] view in
             switch view {
-            case .success(let view): answer(call, request, view)
+            case .success(let view): answer(call, request, view, arrival: arrival)
             case .failure(let error): call.fail(Status(error))
             }
         }
     }
 
-    private func answer(_ call: UnaryCall, _ request: RangeRequest, _ view: StoreView) {
+    private func answer(_ call: UnaryCall, _ request: RangeRequest, _ view: StoreView, arrival: Int64) {
         handling(call) {
             let header = self.header
             let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
             }
             if isSmall(request, view) {
-                let response = try RangeQuery.run(request, on: view, header: header)
+                let response = try run(request, on: view, header, arrival)
                 try authority.confirm(checked)
                 call.respond(response)
             } else {
-                inBackground(call, checked) { try RangeQuery.run(request, on: view, header: header) }
+                inBackground(call, checked) { [self] in try run(request, on: view, header, arrival) }
             }
+        }
+    }
+
+    private func run(
+        _ request: RangeRequest, on view: StoreView, _ header: ResponseHeader, _ arrival: Int64
+    ) throws(EtcdError) -> [UInt8] {
+        try reads.range(request, arrival: arrival) { () throws(EtcdError) in
+            try RangeQuery.run(request, on: view, header: header)
         }
     }
 
@@ -178,6 +190,7 @@ final class KeyValueService: Sendable {
     }
 
     private func txn(_ call: UnaryCall, _ message: [UInt8]) throws {
+        let arrival = Clock.nanoseconds
         let request: TxnRequest
         do {
             request = try message.withUnsafeBytes { try TxnRequest(decoding: $0) }
@@ -194,31 +207,39 @@ final class KeyValueService: Sendable {
             return
         }
         if TxnQuery.isSerializable(request) {
-            answer(call, request, publisher.latest())
+            answer(call, request, publisher.latest(), arrival: arrival)
             return
         }
         gateway(call).readLinearizably { [self] view in
             switch view {
-            case .success(let view): answer(call, request, view)
+            case .success(let view): answer(call, request, view, arrival: arrival)
             case .failure(let error): call.fail(Status(error))
             }
         }
     }
 
     /// A transaction of a few single keys is read at once; one that may hold large ranges away from the event loop.
-    private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView) {
+    private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView, arrival: Int64) {
         handling(call) {
             let header = self.header
             let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
             }
             if request.readsSingleKeys {
-                let response = try TxnQuery.run(request, on: view, header: header)
+                let response = try run(request, on: view, header, arrival)
                 try authority.confirm(checked)
                 call.respond(response)
             } else {
-                inBackground(call, checked) { try TxnQuery.run(request, on: view, header: header) }
+                inBackground(call, checked) { [self] in try run(request, on: view, header, arrival) }
             }
+        }
+    }
+
+    private func run(
+        _ request: TxnRequest, on view: StoreView, _ header: ResponseHeader, _ arrival: Int64
+    ) throws(EtcdError) -> [UInt8] {
+        try reads.transaction(request, arrival: arrival) { (counts) throws(EtcdError) in
+            try TxnQuery.run(request, on: view, header: header, counts: &counts)
         }
     }
 
@@ -297,8 +318,8 @@ final class Gateways: Sendable {
     let authority: Authority
     let tokenWaiters = TokenWaiters()
 
-    init(_ loops: [any EventLoop], member: MemberThread, authority: Authority) {
-        gateways = loops.map { Gateway(eventLoop: $0, member: member) }
+    init(_ loops: [any EventLoop], member: MemberThread, authority: Authority, stages: StageMetrics) {
+        gateways = loops.map { Gateway(eventLoop: $0, member: member, stages: stages) }
         self.authority = authority
     }
 

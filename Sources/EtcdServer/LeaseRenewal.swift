@@ -77,6 +77,7 @@ extension MemberThread {
         for (index, lease) in leases.enumerated() {
             do throws(LeaseError) {
                 let renewal = try core.applier.lessor.renew(id: lease, now: now)
+                running.metrics.leases.renewed.add()
                 if renewal.clearsCheckpoint {
                     recorded.append((index, renewal.ttl))
                 } else {

@@ -81,6 +81,7 @@ final class LogThread: Sendable {
         var goesOn = true
         var snapshots: [Snapshot] = []
         var startOfLog: UInt64 = 0
+        let writing = Clock.nanoseconds
         for order in orders {
             switch order {
             case .append(let message):
@@ -90,6 +91,10 @@ final class LogThread: Sendable {
             case .saveSnapshot(let snapshot): snapshots.append(snapshot)
             case .stop: goesOn = false
             }
+        }
+        if !appended.isEmpty {
+            metrics.disk.walWrite.observe(nanoseconds: Clock.nanoseconds - writing)
+            metrics.disk.walBytes.set(log.writtenBytes)
         }
         if mustSynchronize {
             let start = Clock.nanoseconds

@@ -3,6 +3,7 @@ import Backend
 import EtcdAPI
 import GRPC
 import MVCC
+import Metrics
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
@@ -17,11 +18,13 @@ final class MaintenanceService: Sendable {
     private let quota: Int64
     private let requestLimit: Int
     private let runningSnapshots = SharedCount()
+    private let metrics: MemberMetrics
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, hashers: NIOThreadPool, quota: Int64,
-        requestLimit: Int
+        requestLimit: Int, metrics: MemberMetrics
     ) {
+        self.metrics = metrics
         self.gateways = gateways
         self.member = member
         self.status = status
@@ -39,7 +42,8 @@ final class MaintenanceService: Sendable {
             EtcdMethod.hashKV.path: .unary { [self] call, message in hashKV(call, message) },
             EtcdMethod.moveLeader.path: .unary { [self] call, message in moveLeader(call, message) },
             EtcdMethod.snapshot.path: .stream { [self] call in
-                SnapshotHandler(call: call, member: member, running: runningSnapshots)
+                SnapshotHandler(
+                    call: call, member: member, running: runningSnapshots, durations: metrics.disk.backendSnapshot)
             },
         ]
     }
@@ -107,6 +111,7 @@ final class MaintenanceService: Sendable {
     private func hash(_ call: UnaryCall, _ message: [UInt8]) {
         guard call.accepts(Etcdserverpb_HashRequest.self, message) else { return }
         let hashers = self.hashers
+        let durations = metrics.store.hashes
         member.perform { member in
             member.afterNextCommit { member in
                 let header = member.header()
@@ -115,7 +120,9 @@ final class MaintenanceService: Sendable {
                     do {
                         var response = Etcdserverpb_HashResponse()
                         response.header = Etcdserverpb_ResponseHeader(header)
+                        let start = Clock.nanoseconds
                         response.hash = try snapshot.get().hash()
+                        durations.observe(nanoseconds: Clock.nanoseconds - start)
                         call.reply(response)
                     } catch {
                         call.reply(EtcdError(.unknown, "\(error)"))
@@ -129,12 +136,15 @@ final class MaintenanceService: Sendable {
         call.answering {
             let request = try Etcdserverpb_HashKVRequest(serializedBytes: message)
             let hashers = self.hashers
+            let durations = metrics.store.hashesByRevision
             member.perform { member in
                 let header = member.header()
                 let view = member.core.applier.store.publisher.latest()
                 hashers.submit { _ in
                     do throws(StoreError) {
+                        let start = Clock.nanoseconds
                         let hash = try view.hashByRevision(request.revision)
+                        durations.observe(nanoseconds: Clock.nanoseconds - start)
                         var response = Etcdserverpb_HashKVResponse()
                         response.header = Etcdserverpb_ResponseHeader(header)
                         response.hash = hash.hash

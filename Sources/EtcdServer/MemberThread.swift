@@ -19,7 +19,7 @@ import WriteAheadLog
 /// the backend's, answers to the event loops, events to the watchers.
 final class MemberThread: @unchecked Sendable {
     enum Event: Sendable {
-        case proposals(Gateway, [Gateway.Proposal])
+        case proposals(Gateway.Proposals)
         case reads(Gateway.Reads)
         case keepAlives(Gateway, [Gateway.KeepAlive])
         case appended([Message])
@@ -52,6 +52,7 @@ final class MemberThread: @unchecked Sendable {
         var leases: LeaseForwarder
         var hashes: HashStore
         var metrics: MemberMetrics
+        var slow: SlowRequests
         var settings: Settings
     }
 
@@ -75,6 +76,9 @@ final class MemberThread: @unchecked Sendable {
         var then: Gateway.Reply?
         var bytes: Int
         var deadline: Int64
+        /// When it came and when it was proposed, in nanoseconds.
+        var arrival: Int64
+        var proposed: Int64
     }
 
     /// The backend's pending writes may grow to this many bytes before proposals wait for a commit to finish.
@@ -107,8 +111,13 @@ final class MemberThread: @unchecked Sendable {
     private var waitingReads: [UInt64: Gateway.Reads] = [:]
     private var lastReadToken: UInt64 = 0
     private var answers: [ObjectIdentifier: (Gateway, [Gateway.Answer])] = [:]
-    private var backlog: [(Gateway, [Gateway.Proposal])] = []
+    private var backlog: [Gateway.Proposals] = []
     private var timers = Timers()
+    /// When the turn began, in nanoseconds.
+    private var turnStart: Int64 = 0
+    /// What the metrics were told last.
+    var alarms: [Alarm] = []
+    var droppedChanges = 0
     private var afterCommit: [@Sendable (MemberThread) -> Void] = []
     private var afterRunningCommit: [@Sendable (MemberThread) -> Void] = []
     private var isCommitting = false
@@ -196,8 +205,10 @@ final class MemberThread: @unchecked Sendable {
             compaction: now)
         startedAt = now
         mayAdvanceElection = running.settings.advancesFirstElection
+        core.applyObserver = ApplyObservation(running.metrics.server, running.slow)
         core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         connectToMembers()
+        noteKnownPeers()
         finishTurn(core.process(now: now), now: now)
         // The only voter need not wait out an election timeout to find that nobody else leads.
         if core.confState.voters == [core.settings.memberID] { core.campaign() }
@@ -205,7 +216,8 @@ final class MemberThread: @unchecked Sendable {
         var events: [Event] = []
         while true {
             mailbox.receive(into: &events, until: deadline())
-            let now = Clock.milliseconds
+            turnStart = Clock.nanoseconds
+            let now = turnStart / 1_000_000
             var goesOn = true
             for event in events where !handle(event, now: now) { goesOn = false }
             runTimers(now: now)
@@ -231,7 +243,7 @@ final class MemberThread: @unchecked Sendable {
 
     private func handle(_ event: Event, now: Int64) -> Bool {
         switch event {
-        case .proposals(let gateway, let proposals): backlog.append((gateway, proposals))
+        case .proposals(let proposals): backlog.append(proposals)
         case .reads(let reads):
             waitingReads[askForRead()] = reads
         case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway)
@@ -273,11 +285,14 @@ final class MemberThread: @unchecked Sendable {
         var requests: [(id: UInt64, data: [UInt8])] = []
         let deadline = now + core.settings.requestTimeout
         let admission = core.admission
-        for (gateway, proposals) in backlog {
-            for proposal in proposals {
+        let proposed = Clock.nanoseconds
+        for batch in backlog {
+            running.metrics.stages.queue.observe(
+                nanoseconds: proposed - batch.arrival, times: batch.proposals.count)
+            for proposal in batch.proposals {
                 let waiter = Waiter(
-                    gateway: gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
-                    deadline: deadline)
+                    gateway: batch.gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
+                    deadline: deadline, arrival: batch.arrival, proposed: proposed)
                 if let refusal = admission.refusal(waiting: waiters.count + refusedForSpace.count) {
                     answer(waiter, .failure(refusal))
                 } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
@@ -312,9 +327,12 @@ final class MemberThread: @unchecked Sendable {
             running.backend.send(.purge)
         }
         if core.applier.store.compactionPending && now >= timers.compaction {
+            let start = Clock.nanoseconds
             compactOnce(now: now)
+            let stepEnd = Clock.nanoseconds
+            noteCompactionStep(nanoseconds: stepEnd - start)
             // As long between two steps as a step takes, so that compacting gets half of this thread at the most.
-            let end = Clock.milliseconds
+            let end = stepEnd / 1_000_000
             let pause = running.settings.compaction.sleepMilliseconds ?? Self.compactionPause
             timers.compaction = end + max(pause, end - now)
         }
@@ -374,6 +392,7 @@ final class MemberThread: @unchecked Sendable {
         if compaction == nil { compaction = (store.compactedRevision, now) }
         if store.compactionStep(limit: running.settings.compaction.batchLimit ?? Self.compactionStep) { return }
         if let compaction {
+            noteCompaction(milliseconds: now - compaction.startedAt)
             logger.info(
                 "finished scheduled compaction",
                 metadata: [
@@ -400,18 +419,7 @@ final class MemberThread: @unchecked Sendable {
         noteDisk(output.diskNotices)
         for (view, revision) in output.compactedViews { running.hashes.noteCompaction(view, at: revision) }
         updateStatus(output)
-        for outcome in output.outcomes {
-            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else {
-                finishStoreV2(outcome)
-                continue
-            }
-            switch outcome.reply {
-            case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))
-            case .failure(let error): answer(waiter, .failure(error))
-            case .storeV2: answer(waiter, .failure(EtcdError(.internal, "etcdserver: an answer of another kind")))
-            }
-        }
-        notifyStoreV2()
+        finishProposals(output)
         for id in output.patientRequests { waiters[id]?.deadline = .max }
         answerRefusedForSpace(now: now)
         finishReads(output)
@@ -427,11 +435,53 @@ final class MemberThread: @unchecked Sendable {
         announceIfReady()
     }
 
+    /// Answers the proposals that were applied. Those that were proposed together are noted together.
+    private func finishProposals(_ output: MemberCore.Output) {
+        guard !output.outcomes.isEmpty else { return }
+        let applied = Clock.nanoseconds
+        let stages = running.metrics.stages
+        var group: (proposed: Int64, count: Int) = (0, 0)
+        func noteSync() { stages.sync.observe(nanoseconds: turnStart - group.proposed, times: group.count) }
+        var count = 0
+        for outcome in output.outcomes {
+            guard let waiter = waiters.removeValue(forKey: outcome.requestID) else {
+                finishStoreV2(outcome)
+                continue
+            }
+            count += 1
+            if waiter.proposed == group.proposed {
+                group.count += 1
+            } else {
+                noteSync()
+                group = (waiter.proposed, 1)
+            }
+            if applied - waiter.arrival > running.slow.callLimit { noteSlow(waiter, applied: applied) }
+            switch outcome.reply {
+            case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))
+            case .failure(let error): answer(waiter, .failure(error))
+            case .storeV2: answer(waiter, .failure(EtcdError(.internal, "etcdserver: an answer of another kind")))
+            }
+        }
+        noteSync()
+        stages.apply.observe(nanoseconds: applied - turnStart, times: count)
+    }
+
+    private func noteSlow(_ waiter: Waiter, applied: Int64) {
+        running.slow.noteWrite(
+            waiter.call.path, peer: waiter.call.peer,
+            SlowRequests.Stages(
+                queue: waiter.proposed - waiter.arrival, sync: max(0, turnStart - waiter.proposed),
+                apply: applied - turnStart))
+    }
+
     private func finishReads(_ output: MemberCore.Output) {
         if !output.readyReads.isEmpty {
             let view = core.applier.store.publisher.latest()
+            let confirmed = Clock.nanoseconds
             for token in output.readyReads {
                 guard let reads = waitingReads.removeValue(forKey: token) else { continue }
+                running.metrics.stages.readIndex.observe(
+                    nanoseconds: confirmed - reads.arrival, times: reads.reads.count)
                 reads.gateway.deliver(reads, .success(view))
             }
         }
@@ -466,7 +516,7 @@ final class MemberThread: @unchecked Sendable {
         status.failedReadRounds.store(core.failedReadRounds, ordering: .relaxed)
         status.isOutOfSpace.store(core.applier.isOutOfSpace, ordering: .relaxed)
         status.isCorrupt.store(core.applier.isCorrupt, ordering: .relaxed)
-        running.metrics.store.keys.set(core.applier.store.keyCount)
+        noteApplied(output)
         guard output.leaderChanged else { return }
         let leader = core.leader
         if status.leader.exchange(leader, ordering: .relaxed) != leader && leader != 0 {
@@ -556,6 +606,7 @@ final class MemberThread: @unchecked Sendable {
             if let snapshot = message.snapshot, !snapshot.isEmpty {
                 guard !isCommitting else { return }
                 isRestoring = true
+                running.metrics.server.snapshotsBeingApplied.set(1)
                 logger.info(
                     "applying snapshot",
                     metadata: [
@@ -573,6 +624,7 @@ final class MemberThread: @unchecked Sendable {
 
     private func finishRestoration(_ state: RestoredState) {
         isRestoring = false
+        running.metrics.server.snapshotsBeingApplied.set(0)
         tellWritten(written.removeFirst(), restored: state)
         takeWritten()
     }
@@ -588,6 +640,7 @@ final class MemberThread: @unchecked Sendable {
     /// The state machine is another one than before.
     private func followRestoration() {
         compaction = nil
+        droppedChanges = 0
         running.peers.setRemoved(core.applier.cluster.removed)
         running.watch.storeReplaced()
         running.backend.send(.removeSentDatabases(below: core.snapshotIndex))
@@ -610,6 +663,7 @@ final class MemberThread: @unchecked Sendable {
     func noteSize() {
         running.status.databaseBytes.store(core.applier.backend.fileSize, ordering: .relaxed)
         running.status.databaseBytesInUse.store(core.applier.backend.sizeInUse, ordering: .relaxed)
+        running.metrics.store.openReads.set(core.applier.backend.openReadTransactions)
     }
 
     // MARK: The end
@@ -625,12 +679,12 @@ final class MemberThread: @unchecked Sendable {
 
     private func stop() {
         finishRunningCommit()
-        for (gateway, proposals) in backlog {
-            for proposal in proposals {
+        for batch in backlog {
+            for proposal in batch.proposals {
                 answer(
                     Waiter(
-                        gateway: gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
-                        deadline: 0),
+                        gateway: batch.gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
+                        deadline: 0, arrival: 0, proposed: 0),
                     .failure(.stopped))
             }
         }

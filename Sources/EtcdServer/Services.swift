@@ -23,6 +23,7 @@ struct Services {
         var passwords: PasswordPool
         var configuration: MemberConfiguration
         var logger: Logger
+        var observation: Observation
     }
 
     let health = HealthService()
@@ -34,13 +35,15 @@ struct Services {
         let keyValues = KeyValueService(
             gateways: needs.gateways, member: needs.member, status: needs.status, publisher: needs.publisher,
             readers: needs.readers,
-            limits: .init(requestBytes: requestLimit, txnOperations: needs.configuration.maxTxnOperations))
+            limits: .init(requestBytes: requestLimit, txnOperations: needs.configuration.maxTxnOperations),
+            reads: needs.observation.reads)
         let leases = LeaseService(
             gateways: needs.gateways, member: needs.member, status: needs.status, forwarder: needs.leases,
             requestLimit: requestLimit)
         let maintenance = MaintenanceService(
             gateways: needs.gateways, member: needs.member, status: needs.status, hashers: needs.hashers,
-            quota: needs.configuration.quotaBackendBytes, requestLimit: requestLimit)
+            quota: needs.configuration.quotaBackendBytes, requestLimit: requestLimit,
+            metrics: needs.observation.metrics)
         let waiting = WaitingCalls()
         let tables = [
             health.methods,

@@ -4,6 +4,7 @@ import EtcdAPI
 import FoundationEssentials
 import GRPC
 import Membership
+import Metrics
 import NIOCore
 import SwiftProtobuf
 
@@ -18,12 +19,14 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
     private let call: StreamCall
     private let member: MemberThread
     private let running: SharedCount
+    private let durations: Histogram
     private var hasBegun = false
     private var isOver = false
     /// Lets the reading thread send one more piece, or end when the stream is gone.
     private let permits = PiecePermits()
 
-    init(call: StreamCall, member: MemberThread, running: SharedCount) {
+    init(call: StreamCall, member: MemberThread, running: SharedCount, durations: Histogram) {
+        self.durations = durations
         self.call = call
         self.member = member
         self.running = running
@@ -70,6 +73,7 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
 
     private func run(_ snapshot: Result<BackendSnapshot, any Error>, _ version: String) {
         do {
+            let start = Clock.nanoseconds
             let snapshot = try snapshot.get()
             var digest = SHA256()
             var remaining = UInt64(snapshot.size)
@@ -84,6 +88,7 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
                 }
             }
             try send(Array(digest.finalize()), remaining: 0, version)
+            durations.observe(nanoseconds: Clock.nanoseconds - start)
             end(.ok)
         } catch is PiecePermits.Closed {
             return

@@ -74,6 +74,16 @@ final class WatchThread: Sendable {
         mailbox.send(.wake)
     }
 
+    /// Notes the time that a turn's responses took to be queued on their streams, in equal shares.
+    fileprivate func noteSent(responses: Int, controls: Int, events: Int, nanoseconds: Int64) {
+        let share = nanoseconds / Int64(max(1, responses + controls))
+        metrics.server.watchSends.observe(nanoseconds: share, times: responses)
+        metrics.server.watchControlSends.observe(nanoseconds: share, times: controls)
+        guard events > 0 else { return }
+        metrics.server.watchSendsPerEvent.observe(
+            nanoseconds: share * Int64(responses) / Int64(events), times: responses)
+    }
+
     /// - Parameter interval: the time between two reports of progress to idle watchers, in milliseconds; 0 is etcd's.
     func start(_ options: WatchOptions, progressEvery interval: Int64) -> ServiceThread {
         let interval = interval == 0 ? Self.standardProgressInterval : max(interval, Self.leastProgressInterval)
@@ -122,12 +132,13 @@ final class WatchThread: Sendable {
         private func noteMissed() {
             guard thread.missed.exchange(false, ordering: .sequentiallyConsistent) else { return }
             let view = thread.publisher.latest()
-            hub.gap(currentRevision: view.currentRevision, history: StoreHistory(view: view))
+            hub.gap(currentRevision: view.currentRevision, history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
         }
 
         private func catchUp() {
             do {
-                try hub.catchUpStep(history: StoreHistory(view: thread.publisher.latest()))
+                try hub.catchUpStep(history: StoreHistory(
+                        view: thread.publisher.latest(), reads: thread.metrics.store.ranges))
             } catch {
                 // The history of the store is damaged: nothing more can be told to anyone who watches.
                 for handler in streams.values { handler.fail(Status(.dataLoss, "etcdserver: \(error)")) }
@@ -161,7 +172,7 @@ final class WatchThread: Sendable {
                 thread.backlog.subtract(bytes, ordering: .relaxed)
                 let changes = commits.flatMap { $0.changes.map(WatchChange.init) }
                 hub.commit(
-                    revision: view.currentRevision, changes: changes, history: StoreHistory(view: view))
+                    revision: view.currentRevision, changes: changes, history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
             case .wake: break
             case .stop: return false
             }
@@ -189,12 +200,21 @@ final class WatchThread: Sendable {
                 byLoop[ObjectIdentifier(handler.eventLoop), default: []].append((handler, delivery))
             }
             for batch in byLoop.values {
+                let events = batch.reduce(0) { $0 + $1.1.eventCount }
+                thread.metrics.store.pendingEvents.add(events)
                 batch[0].0.eventLoop.execute { [thread] in
+                    let start = Clock.nanoseconds
                     var written: [(WatchStreamID, Int)] = []
                     for (handler, delivery) in batch {
                         if let bytes = handler.deliver(delivery) { written.append((delivery.stream, bytes)) }
                     }
                     if !written.isEmpty { thread.send(.written(written)) }
+                    thread.metrics.store.events.add(events)
+                    thread.metrics.store.pendingEvents.add(-events)
+                    let responses = batch.count { $0.1.eventCount > 0 }
+                    thread.noteSent(
+                        responses: responses, controls: batch.count - responses, events: events,
+                        nanoseconds: Clock.nanoseconds - start)
                 }
             }
         }
@@ -204,6 +224,8 @@ final class WatchThread: Sendable {
 /// A view of the store as the watchers read history from it.
 struct StoreHistory: WatchHistory {
     let view: StoreView
+    /// Counts single reads.
+    let reads: Counter
 
     var currentRevision: Int64 { view.currentRevision }
     var compactedRevision: Int64 { view.compactedRevision }
@@ -227,6 +249,7 @@ struct StoreHistory: WatchHistory {
 
     func previous(of key: [UInt8], before revision: Int64) -> [UInt8]? {
         guard revision > 1 else { return nil }
+        reads.add()
         var found: [UInt8]?
         let result = try? view.range(key: key, end: nil, revision: revision - 1) { found = [UInt8]($0.encoded) }
         return result == nil ? nil : found

@@ -69,6 +69,7 @@ extension Store {
             backend.deleteKeyValue(
                 RevisionKey(main: drop.main, sub: Int64(drop.sub), isTombstone: drop.isTombstone))
             left -= 1
+            droppedChanges += 1
             if compaction.drops.count == 0 { compaction.isEmptying = false }
         }
         if compaction.cursor == nil && compaction.drops.count == 0 { finish(compaction) }

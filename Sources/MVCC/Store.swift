@@ -15,6 +15,8 @@ public final class Store {
     public internal(set) var compactedRevision: Int64
     /// The newest revision whose compaction is complete; -1 when there is none.
     public internal(set) var finishedCompaction: Int64
+    /// The changes that compactions have dropped since this store was made.
+    public internal(set) var droppedChanges = 0
 
     let index: KeyIndex
     var compaction: CompactionProgress?

@@ -32,6 +32,8 @@ public final class MemberCore {
         public var failedReads: [(token: UInt64, error: EtcdError)] = []
         /// What the watchers must hear of.
         public var commits: [Commit] = []
+        /// What was applied, in numbers.
+        public var counts = OperationCounts()
         /// Changes of the list of members that were applied.
         public var membership: [Cluster.Effect] = []
         /// What became of changes of the members, by the ids that they were proposed under.
@@ -97,7 +99,13 @@ public final class MemberCore {
     }
 
     /// The state machine; another one takes its place when a leader's snapshot is installed.
-    public internal(set) var applier: Applier
+    public internal(set) var applier: Applier {
+        didSet { applier.observer = applyObserver }
+    }
+    /// Who is told how long each entry takes to apply.
+    public var applyObserver: (any ApplyObserver)? {
+        didSet { applier.observer = applyObserver }
+    }
     public let settings: Settings
     /// Opens the state machine that a leader's snapshot brings.
     public let stateMachine: StateMachineFiles
@@ -297,6 +305,7 @@ public final class MemberCore {
         applier.raftTerm = term
         if applier.isOutOfSpace { quota.raised() }
         output.commits = applier.takeCommits()
+        output.counts = applier.takeCounts()
         noteSpaceTaken(now: now)
         output.compactedViews = applier.takeCompactedViews()
         publishView()

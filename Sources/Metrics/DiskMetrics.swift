@@ -10,7 +10,9 @@ public final class DiskMetrics: Sendable {
     /// The time for which commits waited while a defragmentation exchanged the files; etcd has none, for it has everything
     /// wait for all of it.
     public let defragmentationPause: Histogram
-    /// The file of a snapshot of Raft's: its synchronisation.
+    /// The file of a snapshot of Raft's: making its content.
+    public let snapshotEncoding: Histogram
+    /// Its synchronisation.
     public let snapshotSync: Histogram
     /// Saving it as a whole.
     public let snapshotSave: Histogram
@@ -43,6 +45,9 @@ public final class DiskMetrics: Sendable {
             "swift_etcd_disk_backend_defrag_pause_seconds",
             "The time for which commits of the backend waited while defragmentation exchanged the files.",
             bounds: Buckets.disk)
+        snapshotEncoding = registry.histogram(
+            "etcd_debugging_snap_save_marshalling_duration_seconds",
+            "The marshalling cost distributions of save called by snapshot.", bounds: Buckets.disk)
         snapshotSync = registry.histogram(
             "etcd_snap_fsync_duration_seconds", "The latency distributions of fsync called by snap.",
             bounds: Buckets.disk)

@@ -3,7 +3,7 @@ public final class LeaseMetrics: Sendable {
     public let granted: Counter
     public let revoked: Counter
     public let renewed: Counter
-    /// The TTLs that were granted and renewed, in seconds.
+    /// The TTLs that were granted, in seconds.
     public let timesToLive: Histogram
 
     init(_ registry: Registry) {

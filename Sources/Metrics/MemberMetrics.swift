@@ -10,6 +10,7 @@ public final class MemberMetrics: Sendable {
     public let stages: StageMetrics
     public let process: ProcessMetrics
     public let audit: AuditMetrics
+    private let scrapes: ScrapeMetrics
 
     /// - Parameter extensive: whether the time of each call is noted (etcd's `--metrics=extensive`).
     public init(extensive: Bool = false) {
@@ -22,5 +23,9 @@ public final class MemberMetrics: Sendable {
         stages = StageMetrics(registry)
         process = ProcessMetrics(registry)
         audit = AuditMetrics(registry)
+        scrapes = ScrapeMetrics(registry)
     }
+
+    /// All metrics as text, for one who asked over HTTP.
+    public func scrape() -> String { scrapes.counting { registry.text() } }
 }

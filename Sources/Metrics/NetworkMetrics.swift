@@ -69,3 +69,31 @@ public final class NetworkMetrics: Sendable {
             labels: ["From"], bounds: Buckets.exponential(0.1, 2, 10))
     }
 }
+
+/// The traffic with one other member.
+public final class PeerMetrics: Sendable {
+    public let bytesSent: Counter
+    public let bytesReceived: Counter
+    public let sendFailures: Counter
+    public let receiveFailures: Counter
+    public let roundTrips: Histogram
+    public let active: Gauge
+    public let disconnections: Counter
+
+    init(_ network: NetworkMetrics, _ remote: String, local: String) {
+        bytesSent = network.peerBytesSent[remote]
+        bytesReceived = network.peerBytesReceived[remote]
+        sendFailures = network.peerSendFailures[remote]
+        receiveFailures = network.peerReceiveFailures[remote]
+        roundTrips = network.roundTrips[remote]
+        active = network.activePeers[local, remote]
+        disconnections = network.disconnectedPeers[local, remote]
+    }
+}
+
+extension NetworkMetrics {
+    /// The series of the member `remote`, as `local` sees it; both ids in hexadecimal.
+    public func peer(_ remote: String, local: String) -> PeerMetrics {
+        PeerMetrics(self, remote, local: local)
+    }
+}

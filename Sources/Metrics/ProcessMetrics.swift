@@ -20,12 +20,37 @@ public final class ProcessMetrics: Sendable {
         registry.observed(
             "process_start_time_seconds", "Start time of the process since unix epoch in seconds."
         ) { start }
+        registry.observed(
+            "process_network_receive_bytes_total", "Number of bytes received by the process over the network.",
+            .counter
+        ) { Self.networkBytes("InOctets") }
+        registry.observed(
+            "process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.", .counter
+        ) { Self.networkBytes("OutOctets") }
         let descriptors: @Sendable () -> Double? = { Self.openDescriptors.map(Double.init) }
         let descriptorLimit: @Sendable () -> Double? = { Self.limit(RLIMIT_NOFILE).map(Double.init) }
         registry.observed("process_open_fds", "Number of open file descriptors.", .gauge, descriptors)
         registry.observed("process_max_fds", "Maximum number of open file descriptors.", .gauge, descriptorLimit)
         registry.observed("os_fd_used", "The number of used file descriptors.", .gauge, descriptors)
         registry.observed("os_fd_limit", "The file descriptor limit.", .gauge, descriptorLimit)
+    }
+
+    /// Bytes that the process's network namespace has received or sent by IP, as Go's client has it.
+    private static func networkBytes(_ field: String) -> Double? {
+        guard let file = fopen("/proc/self/net/netstat", "r") else { return nil }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 8192)
+        var names: [Substring] = []
+        while fgets(&line, Int32(line.count), file) != nil {
+            let words = text(line).split(separator: " ")
+            guard words.first == "IpExt:" else { continue }
+            if names.isEmpty {
+                names = words
+            } else if let place = names.firstIndex(of: Substring(field)), place < words.count {
+                return Double(words[place])
+            }
+        }
+        return nil
     }
 
     private static var cpuSeconds: Double {

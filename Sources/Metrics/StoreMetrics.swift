@@ -23,6 +23,8 @@ public final class StoreMetrics: Sendable {
     public let indexCompactionPauses: Histogram
     /// When the last compaction ended, in seconds of Unix time; 0 when none did since the start.
     public let lastCompaction: Gauge
+    /// Read transactions of the backend's file that readers hold.
+    public let openReads: Gauge
     public let hashes: Histogram
     public let hashesByRevision: Histogram
 
@@ -64,6 +66,8 @@ public final class StoreMetrics: Sendable {
             "Bucketed histogram of index compaction pause duration.", bounds: Buckets.exponential(0.5, 2, 14))
         lastCompaction = registry.gauge(
             debugging + "db_compaction_last", "The unix time of the last db compaction. Resets to 0 on start.")
+        openReads = registry.gauge(
+            name + "db_open_read_transactions", "The number of currently open read transactions")
         hashes = registry.histogram(
             name + "hash_duration_seconds", "The latency distribution of storage hash operation.",
             bounds: Buckets.exponential(0.01, 2, 15))

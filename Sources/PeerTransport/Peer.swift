@@ -1,5 +1,6 @@
 import Logging
 import Membership
+import Metrics
 import NIOCore
 import NIOHTTP1
 import PeerProtocol
@@ -14,6 +15,7 @@ final class Peer {
     let core: TransportCore
     let picker: URLPicker
     private(set) var status = PeerStatus()
+    private let metrics: PeerMetrics
     private let appends: StreamWriter
     private let messages: StreamWriter
     private var readers: [StreamReader] = []
@@ -24,6 +26,7 @@ final class Peer {
         self.id = id
         self.core = core
         picker = URLPicker(urls)
+        metrics = core.settings.metrics.peer(Identity.text(id), local: core.identity.memberText)
         appends = StreamWriter(.appends, to: id, core: core)
         messages = StreamWriter(.messages, to: id, core: core)
         pipeline = Pipeline(id, picker: picker, core: core)
@@ -41,6 +44,7 @@ final class Peer {
         messages.stop()
         pipeline.stop()
         prober.stop()
+        metrics.active.set(0)
     }
 
     func setURLs(_ urls: [String]) {
@@ -99,6 +103,7 @@ final class Peer {
     func activate() {
         guard status.activeSince == nil else { return }
         status.activeSince = Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000)
+        metrics.active.set(1)
         post()
         core.logger.info("peer became active", metadata: ["peer-id": .string(Identity.text(id))])
     }
@@ -106,6 +111,8 @@ final class Peer {
     func deactivate(_ what: String, _ reason: any Error) {
         guard status.activeSince != nil else { return }
         status.activeSince = nil
+        metrics.active.set(0)
+        metrics.disconnections.add()
         post()
         core.logger.warning(
             "peer became inactive (message send to peer failed)",
@@ -122,14 +129,26 @@ final class Peer {
     /// A message to the peer was lost.
     func lost(_ count: Int = 1) {
         status.sendFailures += UInt64(count)
+        metrics.sendFailures.add(count)
         core.events.unreachable(id)
     }
 
-    func sent(_ bytes: Int) { status.sentBytes += UInt64(bytes) }
-    func received(_ bytes: Int) { status.receivedBytes += UInt64(bytes) }
+    func sent(_ bytes: Int) {
+        status.sentBytes += UInt64(bytes)
+        metrics.bytesSent.add(bytes)
+    }
+
+    func received(_ bytes: Int) {
+        status.receivedBytes += UInt64(bytes)
+        metrics.bytesReceived.add(bytes)
+    }
+
+    /// Something came that is no message, or that must not be taken.
+    func receiveFailed() { metrics.receiveFailures.add() }
 
     func probed(_ roundTrip: Int64, drift: Int64) {
         status.roundTripNanoseconds = roundTrip
+        metrics.roundTrips.observe(nanoseconds: roundTrip)
         status.clockDriftNanoseconds = drift
     }
 }

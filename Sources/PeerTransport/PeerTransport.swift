@@ -1,5 +1,6 @@
 import Backend
 import Logging
+import Metrics
 import NIOCore
 import NIOPosix
 import PeerProtocol
@@ -31,6 +32,9 @@ public final class PeerTransport: Sendable {
         /// Where databases that arrive are put.
         public var snapshots: SnapshotDirectory
         public var logger: Logger
+        /// What is counted of the traffic, and timed of databases that arrive.
+        let metrics: NetworkMetrics
+        let diskMetrics: DiskMetrics
         /// TLS for peers whose URLs ask for it.
         public var dialler: TLSDialler?
         /// The address that connections to other members come from; nil for the system's choice.
@@ -43,7 +47,8 @@ public final class PeerTransport: Sendable {
         /// The settings of a member of a cluster.
         public init(
             memberID: UInt64, clusterID: UInt64, serverVersion: String, advertisedPeerURLs: [String],
-            electionMilliseconds: Int64, snapshots: SnapshotDirectory, logger: Logger, dialler: TLSDialler? = nil
+            electionMilliseconds: Int64, snapshots: SnapshotDirectory, logger: Logger, dialler: TLSDialler? = nil,
+            metrics: MemberMetrics = MemberMetrics()
         ) {
             self.memberID = memberID
             self.clusterID = clusterID
@@ -53,6 +58,8 @@ public final class PeerTransport: Sendable {
             self.snapshots = snapshots
             self.logger = logger
             self.dialler = dialler
+            self.metrics = metrics.network
+            diskMetrics = metrics.disk
         }
     }
 

@@ -217,6 +217,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             message = try body.readableBytesView.withUnsafeBytes { try Message(decoding: $0) }
         } catch {
             releaseBody()
+            if let from = headers.from { core.peers[from]?.receiveFailed() }
             return answer(response(.undecodable))
         }
         core.peers[message.from]?.received(body.readableBytes)

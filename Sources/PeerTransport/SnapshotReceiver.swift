@@ -3,6 +3,7 @@ import Crypto
 import Disk
 import Logging
 import Membership
+import Metrics
 import NIOCore
 import NIOHTTP1
 import PeerProtocol
@@ -66,6 +67,7 @@ final class SnapshotReceiver: @unchecked Sendable {
             return false
         }
         self.message = message
+        core.settings.metrics.snapshotsBeingReceived[sender].add(1)
         keeper = DatabaseKeeper(core.settings.snapshots, index: index, serial: core.nextSerial())
         core.logger.info("receiving database snapshot", metadata: metadata)
         return true
@@ -99,7 +101,11 @@ final class SnapshotReceiver: @unchecked Sendable {
         } else if let end {
             let announcesHash = announcesHash
             run(
-                { try keeper.abandonOnFailure { try keeper.finish(hash: end.hash, announcesHash: announcesHash) } },
+                { [diskMetrics = core.settings.diskMetrics] in
+                    try keeper.abandonOnFailure {
+                        try keeper.finish(hash: end.hash, announcesHash: announcesHash, diskMetrics)
+                    }
+                },
                 then: { $0.deliver() })
         }
     }
@@ -125,6 +131,12 @@ final class SnapshotReceiver: @unchecked Sendable {
         guard let message, let keeper else { return }
         isOver = true
         self.keeper = nil
+        let metrics = core.settings.metrics
+        metrics.snapshotsReceived[sender].add()
+        metrics.snapshotsBeingReceived[sender].add(-1)
+        let took = (NIODeadline.now() - startedAt).nanoseconds
+        metrics.snapshotReceipts[sender].observe(nanoseconds: took)
+        core.settings.diskMetrics.sentDatabaseSave.observe(nanoseconds: took)
         core.logger.info(
             "received and saved database snapshot",
             metadata: metadata.merging([
@@ -149,6 +161,10 @@ final class SnapshotReceiver: @unchecked Sendable {
 
     /// The transfer came to nothing: its file goes.
     func abandon() {
+        if message != nil && !isOver {
+            core.settings.metrics.snapshotsBeingReceived[sender].add(-1)
+            core.settings.metrics.snapshotReceiveFailures[sender].add()
+        }
         isOver = true
         waiting = []
         if !isWorking { discard() }
@@ -159,6 +175,8 @@ final class SnapshotReceiver: @unchecked Sendable {
         self.keeper = nil
         core.diskThreads.submit { _ in keeper.abandon() }
     }
+
+    private var sender: String { Identity.text(message?.from ?? 0) }
 
     private var metadata: Logger.Metadata {
         [
@@ -209,7 +227,7 @@ private final class DatabaseKeeper: @unchecked Sendable {
     }
 
     /// Checks the whole file, by the hash if the sender knows of it and page by page if not, and keeps it.
-    func finish(hash expected: String?, announcesHash: Bool) throws {
+    func finish(hash expected: String?, announcesHash: Bool, _ metrics: DiskMetrics) throws {
         guard let file else { throw Damaged(description: "no database came") }
         if announcesHash {
             guard let expected else { throw Damaged(description: "the database's hash is missing") }
@@ -220,7 +238,9 @@ private final class DatabaseKeeper: @unchecked Sendable {
         } else {
             try check(file.temporaryPath)
         }
+        let start = NIODeadline.now()
         try file.keep()
+        metrics.sentDatabaseSync.observe(nanoseconds: (NIODeadline.now() - start).nanoseconds)
         self.file = nil
     }
 

@@ -115,6 +115,8 @@ final class StreamReader: @unchecked Sendable {
         core.receive(messages)
     }
 
+    func receiveFailed() { peer.receiveFailed() }
+
     func read(_ count: Int) {
         if !isStopped { peer.received(count) }
     }
@@ -223,6 +225,7 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
         } catch {
             // What came before the damage is whole.
             handOver()
+            reader.receiveFailed()
             reader.failed(self, .malformed("\(error)"))
         }
     }

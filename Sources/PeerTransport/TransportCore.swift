@@ -163,7 +163,20 @@ final class TransportCore: @unchecked Sendable {
         guard let peer = peers[id], !isStopped, senders.count < Self.senderLimit else {
             return events.snapshotReported(id, false)
         }
+        let metrics = settings.metrics
+        let to = Identity.text(id)
+        let start = NIODeadline.now()
+        metrics.snapshotsBeingSent[to].add(1)
         let sender = SnapshotSender(message, database, picker: peer.picker, core: self) { [self] sender, error in
+            metrics.snapshotsBeingSent[to].add(-1)
+            if error == nil {
+                metrics.snapshotsSent[to].add()
+                let took = (NIODeadline.now() - start).nanoseconds
+                metrics.snapshotSends[to].observe(nanoseconds: took)
+                settings.diskMetrics.backendSnapshot.observe(nanoseconds: took)
+            } else {
+                metrics.snapshotSendFailures[to].add()
+            }
             senders[ObjectIdentifier(sender)] = nil
             if let error {
                 peers[id]?.deactivate("post a snapshot", error)

@@ -35,17 +35,23 @@ public struct SnapshotDirectory: Sendable {
     public func databasePath(index: UInt64) -> String { "\(path)/\(HexPair.text(index)).snap.db" }
 
     /// Writes `snapshot` to a file of its own; durable when this returns. One without an index is not written.
-    public func save(_ snapshot: Snapshot) throws(SnapshotError) {
+    ///
+    /// `reached` is called when the file's content is made, before it is synchronised, and after that: for those who take
+    /// the time.
+    public func save(_ snapshot: Snapshot, reached: () -> Void = {}) throws(SnapshotError) {
         if snapshot.isEmpty { return }
         let name = SnapshotName(term: snapshot.metadata.term, index: snapshot.metadata.index).text
         let bytes = SnapshotFile.encode(snapshot)
+        reached()
         try onSnapshotDisk { () throws(DiskError) in
             let temporary = "\(path)/\(name).tmp"
             let file = try disk.open(temporary, .create)
             defer { file.close() }
             try file.truncate(to: 0)
             try file.write(bytes, at: 0)
+            reached()
             try file.synchronize()
+            reached()
             try disk.rename(temporary, to: "\(path)/\(name)")
             try disk.synchronizeDirectory(path)
         }

@@ -54,6 +54,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     /// Held during a synchronisation.
     private let synchronizing = Mutex(())
     var segments: [Segment]
+    /// The bytes that were written since the log was opened.
+    public private(set) var writtenBytes = 0
     /// Where the next record goes in the last segment.
     private var offset: Int
     private var encoder: RecordEncoder
@@ -172,6 +174,7 @@ public final class WriteAheadLog: @unchecked Sendable {
         let target = offset
         try decisively { () throws(DiskError) in try tail.write(bytes, at: target) }
         offset += bytes.count
+        writtenBytes += bytes.count
     }
 
     /// Moves to a new segment. The old one is on stable storage before the new one has its name, so only the last
@@ -191,6 +194,7 @@ public final class WriteAheadLog: @unchecked Sendable {
         let size = head.count
         try decisively { () throws(DiskError) in try next.file.write(head, at: 0) }
         encoder.clear()
+        writtenBytes += size
         try synchronize(next.file)
 
         let name = SegmentName(sequence: last.name.sequence + 1, firstIndex: lastIndex &+ 1)
