@@ -116,7 +116,7 @@ class Client:
             )
         return self._methods[name]
 
-    def call(self, name: str, timeout: float = CALL_TIMEOUT, **fields: Any) -> Message | list[Message] | Failure:
+    def call(self, name: str, /, timeout: float = CALL_TIMEOUT, **fields: Any) -> Message | list[Message] | Failure:
         """Calls `Service.Method` with a request made of `fields`: its response, its responses, or its failure."""
         method = api().methods[name]
         request = message_factory.GetMessageClass(method.input_type)(**fields)
@@ -250,14 +250,14 @@ class Calls:
         self.transcript: list[str] = []
         self._streams: list[Stream] = []
 
-    def __call__(self, name: str, **fields: Any) -> Any:
+    def __call__(self, name: str, /, **fields: Any) -> Any:
         answer = self.client.call(name, **fields)
         request = message_factory.GetMessageClass(api().methods[name].input_type)(**fields)
         text = text_format.MessageToString(request, as_one_line=True, as_utf8=False)
         self.note(f"{name}({text[:2000]})", answer)
         return answer
 
-    def quiet(self, name: str, **fields: Any) -> Any:
+    def quiet(self, name: str, /, **fields: Any) -> Any:
         """A call whose answer is not compared."""
         return self.client.call(name, **fields)
 
