@@ -28,8 +28,7 @@ class Certificate:
         self.key_file = str(directory / f"{name}.key")
         pem = b"".join(part.public_bytes(serialization.Encoding.PEM) for part in (certificate, *(one.certificate for one in chain)))
         Path(self.cert_file).write_bytes(pem)
-        Path(self.key_file).write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        Path(self.key_file).write_bytes(self.key_pem())
 
     @property
     def serial(self) -> int:
@@ -38,8 +37,9 @@ class Certificate:
     def pem(self) -> bytes:
         return Path(self.cert_file).read_bytes()
 
-    def key_pem(self) -> bytes:
-        return Path(self.key_file).read_bytes()
+    def key_pem(self, password: bytes | None = None) -> bytes:
+        protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
 
 
 class Authority(Certificate):
