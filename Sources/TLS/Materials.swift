@@ -103,16 +103,10 @@ struct Materials: Sendable {
     /// The certificates in a file of trusted ones.
     static func authorities(_ path: String) throws(TLSError) -> [Certificate] {
         let bytes = try SmallFile.read(path)
-        let documents: [PEMDocument]
-        do {
-            documents = try PEMDocument.parseMultiple(pemString: String(decoding: bytes, as: UTF8.self))
-        } catch {
-            throw .malformedCertificate(path: path, reason: "\(error)")
-        }
         var certificates: [Certificate] = []
-        for document in documents where document.discriminator == "CERTIFICATE" {
+        for block in PEMBlocks(bytes).blocks where block.kind == "CERTIFICATE" {
             do {
-                certificates.append(try Certificate(derEncoded: document.derBytes))
+                certificates.append(try Certificate(derEncoded: block.bytes))
             } catch {
                 throw .malformedCertificate(path: path, reason: "\(error)")
             }

@@ -16,23 +16,16 @@ public struct RevocationList: Sendable, Equatable {
     /// Reads one list in DER, or one or more in PEM.
     public init(parsing bytes: [UInt8]) throws(Malformed) {
         serials = []
-        if bytes.starts(with: "-----BEGIN".utf8) {
-            do {
-                let documents = try PEMDocument.parseMultiple(pemString: String(decoding: bytes, as: UTF8.self))
-                let lists = documents.filter { $0.discriminator == "X509 CRL" }
-                guard !lists.isEmpty else { throw Malformed(description: "the file has no \"X509 CRL\" in PEM") }
-                for list in lists { try add(list.derBytes) }
-            } catch let error as Malformed {
-                throw error
-            } catch {
-                throw Malformed(description: "\(error)")
-            }
-        } else {
-            do {
-                try add(bytes)
-            } catch {
-                throw Malformed(description: "\(error)")
-            }
+        do {
+            // A sequence in DER begins with this byte, and no text does.
+            if bytes.first == 0x30 { return try add(bytes) }
+            let lists = PEMBlocks(bytes).blocks.filter { $0.kind == "X509 CRL" }
+            guard !lists.isEmpty else { throw Malformed(description: "the file has no \"X509 CRL\" in PEM") }
+            for list in lists { try add(list.bytes) }
+        } catch let error as Malformed {
+            throw error
+        } catch {
+            throw Malformed(description: "\(error)")
         }
     }
 
