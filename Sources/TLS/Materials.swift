@@ -36,6 +36,8 @@ struct Materials: Sendable {
                 verifier = nil
                 configuration.certificateVerification = .none
             }
+            // Nothing shows this one here, but a mistake in it is to be found now.
+            if !settings.dialling.isEmpty { _ = try LoadedPair(settings.dialling) }
             revocations = try Self.revocations(settings.revocationListFile)
             context = try Self.context(configuration, settings, protocols, pair: settings.identity)
         case .dialler(let protocols):

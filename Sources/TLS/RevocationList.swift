@@ -18,10 +18,10 @@ public struct RevocationList: Sendable, Equatable {
         serials = []
         do {
             // A sequence in DER begins with this byte, and no text does.
-            if bytes.first == 0x30 { return try add(bytes) }
-            let lists = PEMBlocks(bytes).blocks.filter { $0.kind == "X509 CRL" }
+            let isDER = bytes.first == 0x30
+            let lists = isDER ? [bytes] : PEMBlocks(bytes).blocks.filter { $0.kind == "X509 CRL" }.map(\.bytes)
             guard !lists.isEmpty else { throw Malformed(description: "the file has no \"X509 CRL\" in PEM") }
-            for list in lists { try add(list.bytes) }
+            for list in lists { try add(list) }
         } catch let error as Malformed {
             throw error
         } catch {
@@ -89,7 +89,9 @@ public struct RevocationList: Sendable, Equatable {
             while let entry = list.next() {
                 serials.append(
                     try DER.sequence(entry, identifier: .sequence) { fields in
-                        let serial = try ArraySlice<UInt8>(derEncoded: &fields)
+                        guard let number = fields.next(), number.identifier == .integer,
+                            case .primitive(let serial) = number.content
+                        else { throw Malformed(description: "an entry has no serial number") }
                         guard let time = fields.next(), isTime(time) else {
                             throw Malformed(description: "an entry has no time of revocation")
                         }

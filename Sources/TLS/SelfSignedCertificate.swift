@@ -38,7 +38,8 @@ public enum SelfSignedCertificate {
     private static func make(hosts: [String], years: Int) throws -> (certificate: String, key: String) {
         let key = P256.Signing.PrivateKey()
         let subject = try DistinguishedName { OrganizationName("etcd") }
-        let now = Date()
+        // Whole seconds are what a certificate says; one that began a moment later would not be valid yet.
+        let now = Date(timeIntervalSince1970: Date().timeIntervalSince1970.rounded(.down))
         let names = hosts.filter { !$0.isEmpty }.map { host -> GeneralName in
             if let address = HostAddress(host) {
                 return .ipAddress(ASN1OctetString(contentBytes: address.bytes[...]))

@@ -196,6 +196,33 @@ def test_a_certificate_is_exchanged_without_a_restart(tls):
     assert "failed to read changed TLS files; those read before stay in use" in members[1].log()
 
 
+@pytest.mark.parametrize("version", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+def test_a_session_does_not_outlive_its_certificate(tls, version):
+    """A client that was taken before its certificate was revoked cannot come back on the session from then."""
+    crl = tls.directory / "crl"
+    written(crl, tls.authority.revocations())
+    guest = tls.authority.issue("guest")
+    own = context(tls.authority, guest, maximum_version=version)
+
+    def visit(member: SecureMember, session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        try:
+            with socket.create_connection(("127.0.0.1", member.port), timeout=20) as plain:
+                with own.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured:
+                    secured.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return b" 200 " in secured.recv(4096), secured.session
+        except OSError:
+            return False, None
+
+    for member in tls.both(*tls.flags("--client-cert-auth", "--trusted-ca-file", tls.authority.cert_file, "--client-crl-file", str(crl))):
+        written(crl, tls.authority.revocations())
+        is_taken, session = visit(member, None)
+        assert is_taken and session is not None
+        assert visit(member, session)[0]
+        written(crl, tls.authority.revocations(guest))
+        assert not visit(member, session)[0]
+        assert not visit(member, None)[0]
+
+
 @pytest.mark.ours_only
 def test_authorities_are_exchanged_without_a_restart(tls):
     trusted = tls.directory / "trusted.crt"
