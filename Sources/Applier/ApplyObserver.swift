@@ -1,5 +1,5 @@
-import WireFormat
 import EtcdAPI
+import WireFormat
 
 /// What applying entries and answering ranges has done, in numbers, as etcd counts for its metrics.
 public struct OperationCounts: Sendable, Equatable {

@@ -103,7 +103,9 @@ extension MemberConfiguration {
     /// unspecified. nil when there is none.
     public var localAddress: String? {
         for text in initialAdvertisePeerURLs {
-            guard let url = try? ServiceURL(parsing: text), url.scheme == .http || url.scheme == .https else { continue }
+            guard let url = try? ServiceURL(parsing: text), url.scheme == .http || url.scheme == .https else {
+                continue
+            }
             let isUsual = url.host.hasPrefix("127.") || ["::1", "::", "0.0.0.0"].contains(url.host)
             if URLRules.isAddress(url.host) && !isUsual { return url.host }
         }

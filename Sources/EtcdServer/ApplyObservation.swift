@@ -1,8 +1,8 @@
 import Applier
 import EtcdAPI
 import Logging
-import Metrics
 import MVCC
+import Metrics
 
 /// Times the application of each entry, and tells of those that take too long. Belongs to the member's thread.
 final class ApplyObservation: ApplyObserver {

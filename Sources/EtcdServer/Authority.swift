@@ -2,9 +2,9 @@ import Auth
 import AuthToken
 import EtcdAPI
 import GRPC
+import MVCC
 import Member
 import Membership
-import MVCC
 import NIOCore
 import Synchronization
 

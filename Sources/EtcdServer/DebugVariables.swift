@@ -30,7 +30,8 @@ enum DebugVariables {
             "\"\(hex(id))\":{\"match\":\(progress.match),\"next\":\(progress.next),"
                 + "\"state\":\"\(progress.state.rawValue)\"}"
         }
-        return "{\"id\":\"\(hex(basic.id))\",\"term\":\(basic.hardState.term),\"vote\":\"\(hex(basic.hardState.vote))\","
+        return
+            "{\"id\":\"\(hex(basic.id))\",\"term\":\(basic.hardState.term),\"vote\":\"\(hex(basic.hardState.vote))\","
             + "\"commit\":\(basic.hardState.commit),\"lead\":\"\(hex(basic.softState.leader))\","
             + "\"raftState\":\"\(basic.softState.role.rawValue)\",\"applied\":\(basic.applied),"
             + "\"progress\":{\(progress.joined(separator: ","))},\"leadtransferee\":\"\(hex(basic.leadTransferee))\"}"

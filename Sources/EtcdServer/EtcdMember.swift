@@ -103,7 +103,8 @@ public final class EtcdMember: @unchecked Sendable {
         try OpenedMember.open(
             configuration,
             MemberSurroundings(
-                disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), randomNumber: { Int.random(in: 0..<$0) }, unixMilliseconds: Clock.unixMilliseconds,
+                disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), randomNumber: { Int.random(in: 0..<$0) },
+                unixMilliseconds: Clock.unixMilliseconds,
                 waitingForLock: { path in
                     logger.info(
                         "waiting for the lock on the database, which another process holds",
@@ -146,7 +147,8 @@ public final class EtcdMember: @unchecked Sendable {
         let failure = DiskFailure(
             member: member, electionMilliseconds: Int64(configuration.electionMilliseconds), logger: logger)
         let backend = BackendThread(
-            disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), walDirectory: opened.paths.wal, snapshots: opened.snapshots,
+            disk: POSIXDisk(synchronizes: !configuration.unsafeNoFsync), walDirectory: opened.paths.wal,
+            snapshots: opened.snapshots,
             kept: .init(segments: configuration.maxWALs, snapshots: configuration.maxSnapshots), logger: logger,
             metrics: metrics, committed: { member.send(.committed($0, $1)) },
             restored: { member.send(.restored($0)) },
@@ -166,7 +168,8 @@ public final class EtcdMember: @unchecked Sendable {
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
         let settings = Server.Configuration(configuration)
-        let gateways = Gateways(Array(group.makeIterator()), member: member, authority: authority, stages: metrics.stages)
+        let gateways = Gateways(
+            Array(group.makeIterator()), member: member, authority: authority, stages: metrics.stages)
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
             auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),

@@ -128,7 +128,8 @@ final class HTTPService: Sendable {
     static func redirection(of path: String, servesGateway: Bool) -> String? {
         if servesGateway, path == "/v3" { return "/v3/" }
         guard path.hasPrefix("/") else { return nil }
-        let isDirty = path.contains("//") || path.contains("/./") || path.contains("/../") || path.hasSuffix("/.")
+        let isDirty =
+            path.contains("//") || path.contains("/./") || path.contains("/../") || path.hasSuffix("/.")
             || path.hasSuffix("/..")
         guard isDirty else { return nil }
         var parts: [Substring] = []

@@ -112,7 +112,9 @@ final class LeaseService: Sendable {
         let caller = authority.isEnabled ? try? authority.caller(of: call) : nil
         member.perform { member in
             let granted = member.core.applier.lessor.leases()
-            if let refusal = member.refusal(of: caller ?? .nobody, readingKeysOf: granted) { return call.reply(refusal) }
+            if let refusal = member.refusal(of: caller ?? .nobody, readingKeysOf: granted) {
+                return call.reply(refusal)
+            }
             var response = Etcdserverpb_LeaseLeasesResponse()
             response.header = Etcdserverpb_ResponseHeader(member.header())
             response.leases = granted.map { id in

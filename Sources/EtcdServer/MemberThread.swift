@@ -1,6 +1,6 @@
 import Applier
-import Configuration
 import Backend
+import Configuration
 import EtcdAPI
 import GRPC
 import Lease

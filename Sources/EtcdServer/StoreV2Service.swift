@@ -194,8 +194,10 @@ final class StoreV2Service: Sendable {
         var response = HTTPResponse(status: 301, headers: [("location", location)])
         if ["GET", "HEAD"].contains(call.request.method) {
             response.headers.append(("content-type", "text/html; charset=utf-8"))
-            let shown = location.replacing("&", with: "&amp;").replacing("\"", with: "&#34;").replacing("'", with: "&#39;")
-                .replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+            let shown = location.replacing("&", with: "&amp;").replacing("\"", with: "&#34;").replacing(
+                "'", with: "&#39;"
+            )
+            .replacing("<", with: "&lt;").replacing(">", with: "&gt;")
             response.body = Array("<a href=\"\(shown)\">Moved Permanently</a>.\n\n".utf8)
         }
         call.respond(response)

@@ -132,12 +132,15 @@ final class WatchThread: Sendable {
         private func noteMissed() {
             guard thread.missed.exchange(false, ordering: .sequentiallyConsistent) else { return }
             let view = thread.publisher.latest()
-            hub.gap(currentRevision: view.currentRevision, history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
+            hub.gap(
+                currentRevision: view.currentRevision,
+                history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
         }
 
         private func catchUp() {
             do {
-                try hub.catchUpStep(history: StoreHistory(
+                try hub.catchUpStep(
+                    history: StoreHistory(
                         view: thread.publisher.latest(), reads: thread.metrics.store.ranges))
             } catch {
                 // The history of the store is damaged: nothing more can be told to anyone who watches.
@@ -172,7 +175,8 @@ final class WatchThread: Sendable {
                 thread.backlog.subtract(bytes, ordering: .relaxed)
                 let changes = commits.flatMap { $0.changes.map(WatchChange.init) }
                 hub.commit(
-                    revision: view.currentRevision, changes: changes, history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
+                    revision: view.currentRevision, changes: changes,
+                    history: StoreHistory(view: view, reads: thread.metrics.store.ranges))
             case .wake: break
             case .stop: return false
             }

@@ -50,7 +50,8 @@ public struct Form: Equatable, Sendable {
                 bytes.append(UInt8(ascii: " "))
             } else if byte == UInt8(ascii: "%") {
                 let digits = text[position...].prefix(2)
-                guard digits.count == 2, let high = digit(digits[position]), let low = digit(digits[position + 1]) else {
+                guard digits.count == 2, let high = digit(digits[position]), let low = digit(digits[position + 1])
+                else {
                     let shown = String(decoding: [byte] + digits, as: UTF8.self)
                     throw InvalidEscape(description: "invalid URL escape \"\(shown)\"")
                 }

@@ -64,7 +64,9 @@ struct JSONScanner {
         if try takeNull() { return 0 }
         _ = try peek()
         let start = position
-        while position < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position]) { position += 1 }
+        while position < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position]) {
+            position += 1
+        }
         guard let value = UInt64(String(decoding: bytes[start..<position], as: UTF8.self)) else {
             throw malformed("no number stands")
         }

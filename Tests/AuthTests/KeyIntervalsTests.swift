@@ -55,7 +55,9 @@ import Testing
             for start in UInt8(97)...112 {
                 for end in (start + 1)...113 {
                     // Between two letters there are keys that a point does not cover.
-                    let inside = probes.filter { !$0.lexicographicallyPrecedes([start]) && $0.lexicographicallyPrecedes([end]) }
+                    let inside = probes.filter {
+                        !$0.lexicographicallyPrecedes([start]) && $0.lexicographicallyPrecedes([end])
+                    }
                     let expected = inside.allSatisfy { isCovered($0, permissions) }
                     #expect(keys.covers([start], [end]) == expected, "[\(start), \(end)) in \(permissions)")
                 }

@@ -16,7 +16,9 @@ import Testing
 
     @Test func aUsersTokensEndTogether() {
         let tokens = SimpleTokens(ttl: 1_000)
-        for (token, user) in [("a.1", "bob"), ("b.2", "eve"), ("c.3", "bob")] { tokens.assign(token, user: user, now: 0) }
+        for (token, user) in [("a.1", "bob"), ("b.2", "eve"), ("c.3", "bob")] {
+            tokens.assign(token, user: user, now: 0)
+        }
         tokens.invalidate(user: "bob")
         #expect(tokens.user(of: "a.1", now: 1) == nil)
         #expect(tokens.user(of: "b.2", now: 1) == "eve")
@@ -48,10 +50,11 @@ import Testing
         #expect(tokens.count == 1)
     }
 
-    @Test(arguments: [
-        ("abc.7", 7), ("abc.", nil), ("abc", nil), ("a.b.3", nil), ("abc.-1", nil), ("abc.+1", nil),
-        ("abc.18446744073709551615", UInt64.max), ("abc.18446744073709551616", nil), (".5", 5),
-    ] as [(String, UInt64?)])
+    @Test(
+        arguments: [
+            ("abc.7", 7), ("abc.", nil), ("abc", nil), ("a.b.3", nil), ("abc.-1", nil), ("abc.+1", nil),
+            ("abc.18446744073709551615", UInt64.max), ("abc.18446744073709551616", nil), (".5", 5),
+        ] as [(String, UInt64?)])
     func indexOfAToken(_ token: String, _ index: UInt64?) {
         #expect(SimpleTokens.index(of: token) == index)
     }

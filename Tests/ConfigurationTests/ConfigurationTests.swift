@@ -70,7 +70,10 @@ import Testing
             ),
             (["--enable-v2=maybe"], "invalid boolean value \"maybe\" for -enable-v2: parse error", 2),
             (["--grpc-keepalive-timeout=5"], "invalid value \"5\" for flag -grpc-keepalive-timeout: parse error", 2),
-            (["--initial-cluster-state=old"], "invalid value \"old\" for flag -initial-cluster-state: invalid value", 2),
+            (
+                ["--initial-cluster-state=old"], "invalid value \"old\" for flag -initial-cluster-state: invalid value",
+                2
+            ),
             (
                 ["--listen-client-urls=gopher://127.0.0.1:1"],
                 "invalid value \"gopher://127.0.0.1:1\" for flag -listen-client-urls: "
@@ -94,14 +97,20 @@ import Testing
             ),
             (["--auto-compaction-mode=x"], "unknown auto-compaction-mode \"x\"", 1),
             (["--log-level=loud"], "unrecognized level: \"loud\"", 1),
-            (["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
-                "min version (TLS1.3) is greater than max version (TLS1.2)", 1),
+            (
+                ["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+                "min version (TLS1.3) is greater than max version (TLS1.2)", 1
+            ),
             (["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set", 1),
-            (["--discovery-fallback=proxy"],
-                "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"", 1),
-            (["--max-learners=2", "--experimental-max-learners=3"],
+            (
+                ["--discovery-fallback=proxy"],
+                "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"", 1
+            ),
+            (
+                ["--max-learners=2", "--experimental-max-learners=3"],
                 "cannot set --experimental-max-learners and --max-learners at the same time, "
-                    + "please use --max-learners only", 1),
+                    + "please use --max-learners only", 1
+            ),
         ] as [([String], String, Int32)])
     func mistakesAreNamed(arguments: [String], expected: String, exitCode: Int32) {
         do {

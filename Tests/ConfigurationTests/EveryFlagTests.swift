@@ -107,7 +107,8 @@ import Testing
         var sections: [String: [(path: [String], definition: FlagDefinition, value: String)]] = [:]
         for entry in values {
             if entry.path.count > 1 {
-                sections[entry.path[0], default: []].append((Array(entry.path.dropFirst()), entry.definition, entry.value))
+                sections[entry.path[0], default: []].append(
+                    (Array(entry.path.dropFirst()), entry.definition, entry.value))
             } else {
                 text += "\(entry.path[0]): \(scalar(entry.definition, entry.value))\n"
             }
@@ -122,7 +123,8 @@ import Testing
     private static func scalar(_ definition: FlagDefinition, _ value: String) -> String {
         switch definition.kind {
         case .toggle, .unsigned, .signed: value
-        case .list(inFile: .sequence), .list(inFile: .either): "[\(value.split(separator: ",").joined(separator: ", "))]"
+        case .list(inFile: .sequence), .list(inFile: .either):
+            "[\(value.split(separator: ",").joined(separator: ", "))]"
         default: "'\(value)'"
         }
     }

@@ -94,7 +94,8 @@ import Testing
             #expect(configuration.maxWALs == 5)
             #expect(configuration.notes.first == .fileLoaded("etcd.yml"))
         }
-        let byVariable = try parse("name: file", [], environment: ["ETCD_CONFIG_FILE": "f", "ETCD_NAME": "environment"])
+        let byVariable = try parse(
+            "name: file", [], environment: ["ETCD_CONFIG_FILE": "f", "ETCD_NAME": "environment"])
         #expect(byVariable.name == "file")
         #expect(throws: InvalidConfiguration.self) { try parse("name: file", ["--config-file=f", "--nonsense"]) }
     }
@@ -117,7 +118,10 @@ import Testing
             ("max-wals: many", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"many\""]),
             ("max-wals: \"5\"", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"5\""]),
             ("max-wals: -5", ["etcd.yml:1: invalid value \"-5\" for max-wals: parse error"]),
-            ("log-outputs: stderr", ["etcd.yml:1: the value of \"log-outputs\" must be a list of texts, not \"stderr\""]),
+            (
+                "log-outputs: stderr",
+                ["etcd.yml:1: the value of \"log-outputs\" must be a list of texts, not \"stderr\""]
+            ),
             ("name: [a]", ["etcd.yml:1: the value of \"name\" must be a text, not a list"]),
             (
                 "client-transport-security: yes",
@@ -130,8 +134,10 @@ import Testing
                     "etcd.yml:3: the value of \"auto-tls\" must be true or false, not \"maybe\"",
                 ]
             ),
-            ("grpc-keepalive-timeout: soon",
-                ["etcd.yml:1: invalid value \"soon\" for grpc-keepalive-timeout: parse error"]),
+            (
+                "grpc-keepalive-timeout: soon",
+                ["etcd.yml:1: invalid value \"soon\" for grpc-keepalive-timeout: parse error"]
+            ),
             ("- a", ["etcd.yml: the file is no mapping of keys to values"]),
             ("a", ["etcd.yml: the file is no mapping of keys to values"]),
             ("name: a\nname: b", ["etcd.yml: the key \"name\" stands there more than once"]),

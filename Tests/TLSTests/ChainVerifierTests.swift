@@ -59,9 +59,10 @@ import X509
         #expect(reason?.contains(words) == true)
     }
 
-    @Test(arguments: [
-        ([.clientAuth], true, false), ([.serverAuth], false, true), ([.any], true, true), ([], true, true),
-    ] as [([ExtendedKeyUsage.Usage], Bool, Bool)])
+    @Test(
+        arguments: [
+            ([.clientAuth], true, false), ([.serverAuth], false, true), ([.any], true, true), ([], true, true),
+        ] as [([ExtendedKeyUsage.Usage], Bool, Bool)])
     func whatACertificateIsForIsKept(usages: [ExtendedKeyUsage.Usage], client: Bool, server: Bool) async throws {
         let authority = try TestAuthority()
         let issued = try authority.issue(usages: usages).der
@@ -85,13 +86,16 @@ import X509
         #expect(await refusal(verifier, [[0x30, 0x00]]) != nil)
     }
 
-    @Test(arguments: [
-        (["127.0.0.1"], "127.0.0.1", true), (["127.0.0.1"], "127.0.0.2", false), (["::1"], "[::1]", true),
-        (["127.0.0.1"], "::ffff:127.0.0.1", true), (["localhost"], "localhost", true), (["LocalHost."], "localhost", true),
-        (["*.example.com"], "a.example.com", true), (["*.example.com"], "a.b.example.com", false),
-        (["*.example.com"], "example.com", false), (["a.*.com"], "a.b.com", false), (["127.0.0.1"], "localhost", false),
-        (["localhost"], "127.0.0.1", false), ([], "someone", false), (["localhost"], "", false),
-    ] as [([String], String, Bool)])
+    @Test(
+        arguments: [
+            (["127.0.0.1"], "127.0.0.1", true), (["127.0.0.1"], "127.0.0.2", false), (["::1"], "[::1]", true),
+            (["127.0.0.1"], "::ffff:127.0.0.1", true), (["localhost"], "localhost", true),
+            (["LocalHost."], "localhost", true),
+            (["*.example.com"], "a.example.com", true), (["*.example.com"], "a.b.example.com", false),
+            (["*.example.com"], "example.com", false), (["a.*.com"], "a.b.com", false),
+            (["127.0.0.1"], "localhost", false),
+            (["localhost"], "127.0.0.1", false), ([], "someone", false), (["localhost"], "", false),
+        ] as [([String], String, Bool)])
     func aHostIsNamedByAlternativeNamesOnly(hosts: [String], host: String, isNamed: Bool) throws {
         let names = CertificateNames(try TestAuthority().issue("someone", hosts: hosts).certificate)
         #expect(names.isFor(host) == isNamed)

@@ -30,7 +30,8 @@ import Testing
         func with(certificate: String? = nil, key: String? = nil) -> TLSError? {
             failure(
                 TLSSettings(
-                    identity: .init(certificateFile: certificate ?? pair.certificateFile, keyFile: key ?? pair.keyFile)))
+                    identity: .init(certificateFile: certificate ?? pair.certificateFile, keyFile: key ?? pair.keyFile))
+            )
         }
         let missing = folder.path + "/missing"
         #expect(with(certificate: missing) == .unreadable(path: missing, reason: "no such file or directory"))
@@ -66,10 +67,11 @@ import Testing
         #expect(failure(settings)?.description.contains("AllowedCN and AllowedHostname are mutually exclusive") == true)
     }
 
-    @Test(arguments: [
-        ([0xC02B], nil, true), ([0x1301], nil, true), ([0x1301], .tls12, false), ([0x0005], nil, false),
-        ([0x0005, 0xC02B], nil, true),
-    ] as [([UInt16], TLSSettings.Version?, Bool)])
+    @Test(
+        arguments: [
+            ([0xC02B], nil, true), ([0x1301], nil, true), ([0x1301], .tls12, false), ([0x0005], nil, false),
+            ([0x0005, 0xC02B], nil, true),
+        ] as [([UInt16], TLSSettings.Version?, Bool)])
     func someCipherSuiteMustBeLeft(suites: [UInt16], maximum: TLSSettings.Version?, isTaken: Bool) throws {
         var settings = TLSSettings(identity: try folder.write(authority.issue(), "good"))
         settings.cipherSuites = suites

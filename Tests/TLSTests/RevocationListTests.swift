@@ -96,10 +96,11 @@ struct RevocationListMaker {
         #expect(list.contains([2]))
     }
 
-    @Test(arguments: [
-        [], [0x30], [0x30, 0x00], Array("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".utf8),
-        Array("no list".utf8), Array("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".utf8),
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [], [0x30], [0x30, 0x00], Array("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".utf8),
+            Array("no list".utf8), Array("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".utf8),
+        ] as [[UInt8]])
     func whatIsNoListIsRefused(bytes: [UInt8]) {
         #expect(throws: RevocationList.Malformed.self) { try RevocationList(parsing: bytes) }
     }

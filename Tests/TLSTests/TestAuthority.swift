@@ -38,7 +38,8 @@ struct TestAuthority {
     }
 
     func issue(
-        _ name: String = "someone", hosts: [String] = [], usages: [ExtendedKeyUsage.Usage] = [.clientAuth, .serverAuth],
+        _ name: String = "someone", hosts: [String] = [],
+        usages: [ExtendedKeyUsage.Usage] = [.clientAuth, .serverAuth],
         from: TimeInterval = -3600, to: TimeInterval = 3600, serial: Certificate.SerialNumber = .init()
     ) throws -> Issued {
         let own = P256.Signing.PrivateKey()
