@@ -82,6 +82,12 @@ struct AuditLine {
 
     private mutating func string(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
+        defer { bytes.append(UInt8(ascii: "\"")) }
+        // Most texts are short and plain.
+        if text.utf8.count <= Self.textLimit, text.utf8.allSatisfy(Self.isPlain) {
+            bytes += text.utf8
+            return
+        }
         for scalar in text.unicodeScalars.prefix(Self.textLimit) {
             switch scalar {
             case "\"": append("\\\"")
@@ -94,7 +100,11 @@ struct AuditLine {
             default: bytes += UTF8.encode(scalar).map(Array.init) ?? []
             }
         }
-        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Whether a byte stands in JSON as it is, whatever comes before and after.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
     private mutating func append(_ text: String) { bytes += text.utf8 }

@@ -80,10 +80,10 @@ class ClusterMember(Member):
         file.write_text(json.dumps(values, indent=1))
         return [self.binary, "--config-file", str(file)]
 
-    def call(self, name: str, **fields: Any) -> Any:
+    def call(self, name: str, /, **fields: Any) -> Any:
         return self.client.call(name, **fields)
 
-    def ask(self, name: str, **fields: Any) -> Any:
+    def ask(self, name: str, /, **fields: Any) -> Any:
         """A call that must succeed."""
         answer = self.call(name, **fields)
         assert not isinstance(answer, Failure), f"{self.name} ({self.kind}) answers {name} with {answer}\n{self.log_end()}"
