@@ -188,6 +188,7 @@ let package = Package(
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
         tests("AuthTokenTests", ["Auth", "AuthToken", crypto]),
         tests("WatchTests", ["Watch", "WireFormat"]),
+        tests("CoordinationTests", ["Coordination", "GRPC"]),
         tests("AuditLogTests", ["AuditLog", "EtcdAPI", protobuf]),
         tests("ReflectionTests", ["EtcdAPI", "Reflection", "WireFormat"]),
     ],

@@ -39,7 +39,7 @@ public struct ElectionService: Sendable {
         var leader = V3electionpb_LeaderKey()
         leader.name = request.name
         leader.lease = try await calls.session(request.lease)
-        leader.key = line.key(of: leader.lease)
+        leader.key = line.keys.key(of: leader.lease)
         var entry = Etcdserverpb_TxnRequest()
         entry.compare = [.isCreated(leader.key, at: 0)]
         entry.success = [.put(leader.key, request.value, lease: leader.lease)]

@@ -27,7 +27,7 @@ public struct LockService: Sendable {
         let line = WaitingLine(of: request.name, calls: calls)
         let lease = try await calls.session(request.lease)
         var response = V3lockpb_LockResponse()
-        response.key = line.key(of: lease)
+        response.key = line.keys.key(of: lease)
         var entry = Etcdserverpb_TxnRequest()
         entry.compare = [.isCreated(response.key, at: 0)]
         entry.success = [.put(response.key, Data(), lease: lease), .range(line.first)]

@@ -90,7 +90,7 @@ final class ObserveStream: StreamHandler, @unchecked Sendable {
     private func firstLeader(
         _ line: WaitingLine, from revision: Int64
     ) async throws -> (Etcdserverpb_ResponseHeader, Mvccpb_KeyValue) {
-        let feed = try line.calls.watch(line.prefix, end: line.end, from: revision)
+        let feed = try line.calls.watch(line.keys.prefix, end: line.keys.end, from: revision)
         defer { feed.close() }
         while true {
             let response = try await feed.next()

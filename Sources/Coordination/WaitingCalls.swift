@@ -6,11 +6,14 @@ import Synchronization
 /// Carries out calls that may wait for long, each in a task of its own, and not more of them than a member can hold.
 public final class WaitingCalls: Sendable {
     /// Each waiting call has a task, a stream and a watch, some kilobytes together.
-    private static let limit = 16_384
+    private static let usualLimit = 16_384
 
+    private let limit: Int
     private let count = Atomic<Int>(0)
 
-    public init() {}
+    public convenience init() { self.init(limit: Self.usualLimit) }
+
+    init(limit: Int) { self.limit = limit }
 
     /// Answers `call` with what `body` makes of its request. The task is cancelled with the call; what `body` then does to
     /// clean up is waited for.
@@ -40,7 +43,7 @@ public final class WaitingCalls: Sendable {
     static let tooMany = Status(.resourceExhausted, "etcdserver: too many requests")
 
     func enter() -> Bool {
-        if count.wrappingAdd(1, ordering: .relaxed).newValue <= Self.limit { return true }
+        if count.wrappingAdd(1, ordering: .relaxed).newValue <= limit { return true }
         leave()
         return false
     }

@@ -6,27 +6,20 @@ import GRPC
 /// made. Whoever's key is the oldest has it. etcd's clients keep the same line with the same keys, so that they and the
 /// services can stand in it together.
 struct WaitingLine: Sendable {
-    /// What the keys of the line begin with.
-    let prefix: Data
+    let keys: LineKeys
     let calls: CoordinationCalls
 
     /// The line of the lock or the election `name`.
     init(of name: Data, calls: CoordinationCalls) {
-        prefix = name + Data("/".utf8)
+        keys = LineKeys(of: name)
         self.calls = calls
     }
-
-    /// The key of the one who holds `lease`: its id in hexadecimal digits, with a minus sign when it is negative.
-    func key(of lease: Int64) -> Data { prefix + Data(String(lease, radix: 16).utf8) }
-
-    /// The end of the range of all keys with the prefix. The prefix ends with a slash, which has a successor.
-    var end: Data { prefix.dropLast() + Data([UInt8(ascii: "/") + 1]) }
 
     /// A request for the one who stands first.
     var first: Etcdserverpb_RangeRequest {
         var request = Etcdserverpb_RangeRequest()
-        request.key = prefix
-        request.rangeEnd = end
+        request.key = keys.prefix
+        request.rangeEnd = keys.end
         request.sortTarget = .create
         request.sortOrder = .ascend
         request.limit = 1
@@ -37,8 +30,8 @@ struct WaitingLine: Sendable {
     /// key that goes wakes one and not all.
     func waitForTurn(before revision: Int64) async throws {
         var request = Etcdserverpb_RangeRequest()
-        request.key = prefix
-        request.rangeEnd = end
+        request.key = keys.prefix
+        request.rangeEnd = keys.end
         request.sortTarget = .create
         request.sortOrder = .descend
         request.limit = 1
@@ -63,6 +56,21 @@ struct WaitingLine: Sendable {
             return
         }
     }
+}
+
+/// The keys of a line.
+struct LineKeys: Sendable {
+    /// What they begin with.
+    let prefix: Data
+
+    /// The keys of the lock or the election `name`.
+    init(of name: Data) { prefix = name + Data("/".utf8) }
+
+    /// The key of the one who holds `lease`: its id in hexadecimal digits, with a minus sign when it is negative.
+    func key(of lease: Int64) -> Data { prefix + Data(String(lease, radix: 16).utf8) }
+
+    /// The end of the range of all keys with the prefix. The prefix ends with a slash, which has a successor.
+    var end: Data { prefix.dropLast() + Data([UInt8(ascii: "/") + 1]) }
 }
 
 /// Comparisons that the services make.

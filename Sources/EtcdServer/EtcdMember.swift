@@ -40,7 +40,7 @@ public final class EtcdMember: @unchecked Sendable {
     private let http: HTTPService
     private let peers: PeerTransport
     private let corruption: CorruptionMonitor
-    private let health: HealthService
+    private let notice: ServingNotice
     private let audit: AuditTrail?
 
     /// Starts a member, and returns when it serves clients.
@@ -142,6 +142,7 @@ public final class EtcdMember: @unchecked Sendable {
                 memberID: opened.memberID, startedAt: Clock.unixMilliseconds, series: .clients))
         let publisher = opened.core.applier.store.publisher
         metrics.show(status, publisher, quota: configuration.quotaBackendBytes)
+        QuotaNote.write(configuration.quotaBackendBytes, logger)
         let member = MemberThread(ready: ready, removed: removed)
         self.member = member
         let failure = DiskFailure(
@@ -203,7 +204,7 @@ public final class EtcdMember: @unchecked Sendable {
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
                 passwords: passwords, configuration: configuration, logger: logger,
                 observation: observation))
-        health = services.health
+        notice = services.notice
         let guards = CallGuards(
             leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways),
             audit: audit)
@@ -245,7 +246,7 @@ public final class EtcdMember: @unchecked Sendable {
     /// Hands the leadership over, stops serving, finishes what is under way, and closes the files.
     public func stop() async {
         corruption.stop()
-        health.set("", .notServing)
+        notice.memberStops()
         await withCheckedContinuation { continuation in member.perform { $0.handOver { continuation.resume() } } }
         try? await clients.shutdown(limit: Self.shutdownLimit)
         ListeningSocket.removeFiles(of: configuration)

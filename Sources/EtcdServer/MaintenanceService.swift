@@ -17,14 +17,16 @@ final class MaintenanceService: Sendable {
     private let hashers: NIOThreadPool
     private let quota: Int64
     private let requestLimit: Int
+    private let notice: ServingNotice
     private let runningSnapshots = SharedCount()
     private let metrics: MemberMetrics
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, hashers: NIOThreadPool, quota: Int64,
-        requestLimit: Int, metrics: MemberMetrics
+        requestLimit: Int, metrics: MemberMetrics, notice: ServingNotice
     ) {
         self.metrics = metrics
+        self.notice = notice
         self.gateways = gateways
         self.member = member
         self.status = status
@@ -73,6 +75,7 @@ final class MaintenanceService: Sendable {
             response.raftAppliedIndex = core.appliedIndex
             response.isLearner = core.applier.cluster.members[core.settings.memberID]?.isLearner ?? false
             response.storageVersion = core.applier.toldStorageVersion.description
+            response.downgradeInfo = Etcdserverpb_DowngradeInfo()
             if let target = core.applier.cluster.downgradeTarget {
                 response.downgradeInfo.enabled = true
                 response.downgradeInfo.targetVersion = target.description
@@ -88,8 +91,11 @@ final class MaintenanceService: Sendable {
 
     private func defragment(_ call: UnaryCall, _ message: [UInt8]) {
         guard call.accepts(Etcdserverpb_DefragmentRequest.self, message) else { return }
+        let notice = notice
+        notice.defragmentationBegins()
         member.perform { member in
             member.defragment { error in
+                notice.defragmentationEnds()
                 // etcd's answer has no header.
                 if let error { call.reply(error) } else { call.reply(Etcdserverpb_DefragmentResponse()) }
             }

@@ -26,11 +26,16 @@ struct Services {
         var observation: Observation
     }
 
-    let health = HealthService()
+    /// What is told of all of them.
+    let notice: ServingNotice
     /// By path; the first table that names a path has it.
     let methods: [String: Method]
 
     init(_ needs: Needs) {
+        let health = HealthService()
+        notice = ServingNotice(
+            health, saysDefragmentation: needs.configuration.features.isOn("StopGRPCServiceOnDefrag"),
+            logger: needs.logger)
         let requestLimit = needs.configuration.maxRequestBytes
         let keyValues = KeyValueService(
             gateways: needs.gateways, member: needs.member, status: needs.status, publisher: needs.publisher,
@@ -43,7 +48,7 @@ struct Services {
         let maintenance = MaintenanceService(
             gateways: needs.gateways, member: needs.member, status: needs.status, hashers: needs.hashers,
             quota: needs.configuration.quotaBackendBytes, requestLimit: requestLimit,
-            metrics: needs.observation.metrics)
+            metrics: needs.observation.metrics, notice: notice)
         let waiting = WaitingCalls()
         let tables = [
             health.methods,
