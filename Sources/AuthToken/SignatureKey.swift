@@ -184,19 +184,20 @@ struct PEMBlock {
     static func all(in text: String) -> [PEMBlock] {
         var blocks: [PEMBlock] = []
         var label: String?
-        var body = ""
+        var body: [String] = []
         for line in text.split(whereSeparator: \.isNewline) {
             if line.hasPrefix("-----BEGIN "), line.hasSuffix("-----") {
                 label = String(line.dropFirst(11).dropLast(5))
-                body = ""
+                body = []
             } else if let name = label, line == "-----END \(name)-----" {
-                if let data = Data(base64Encoded: body) {
-                    let text = "-----BEGIN \(name)-----\n\(body)\n-----END \(name)-----"
+                if let data = Data(base64Encoded: body.joined()) {
+                    let lines = ["-----BEGIN \(name)-----"] + body + ["-----END \(name)-----"]
+                    let text = lines.joined(separator: "\n")
                     blocks.append(PEMBlock(label: name, bytes: [UInt8](data), text: text))
                 }
                 label = nil
             } else if label != nil {
-                body += line.filter { !$0.isWhitespace }
+                body.append(line.filter { !$0.isWhitespace })
             }
         }
         return blocks
