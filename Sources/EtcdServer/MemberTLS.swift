@@ -32,6 +32,10 @@ struct MemberTLS: Sendable {
                 // Nobody has signed the other members' certificates either.
                 peer.skipsVerification = isMade
             }
+            if peer.trustedCAFile.isEmpty {
+                // Members that were found by a domain's records show certificates for the domain.
+                peer.serverName = configuration.discovery.srvDomain
+            }
             peer.checksAddress = !configuration.peerTLS.skipsClientSANVerification
             clients = try Self.listener(client, protocols: ["h2", "http/1.1"], "client", logger)
             peers = try Self.listener(peer, protocols: ["http/1.1"], "peer", logger)

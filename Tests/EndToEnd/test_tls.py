@@ -1,6 +1,7 @@
 """TLS for clients: the same certificates against genuine etcd and the server under test."""
 
 import os
+import random
 import re
 import socket
 import ssl
@@ -15,6 +16,7 @@ from harness import settings
 from harness.api import Failure
 from harness.certificates import Authority, Certificate
 from harness.member import clean_environment
+from harness.ports import free_port
 from harness.secure import SecureClient, SecureMember, ask, context, shown_serial
 from harness.waiting import wait_until
 
@@ -171,6 +173,73 @@ def test_programs_of_others_use_the_port(tls):
         stranger = SecureClient(member.endpoint, tls.authority)
         assert stranger.call("KV.Range", key=b"a", timeout=5).code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
         stranger.close()
+
+
+def test_the_name_in_a_certificate_is_its_users(tls):
+    """Auth by the certificate's common name, which gRPC's callers have and the JSON gateway's do not."""
+
+    def script(member: SecureMember) -> list[str]:
+        said: list[str] = []
+        clients = {name: SecureClient(member.endpoint, tls.authority, tls.authority.issue(name)) for name in ("root", "ann", "nobody", "")}
+
+        def call(who: str, method: str, **fields) -> None:
+            answer = clients[who].call(method, **fields)
+            said.append(f"{who} {method} {fields}: {answer if isinstance(answer, Failure) else 'done'}")
+
+        for user in ("root", "ann"):
+            call("", "Auth.UserAdd", name=user, options={"no_password": True})
+        call("", "Auth.RoleAdd", name="root")
+        call("", "Auth.RoleAdd", name="writer")
+        call("", "Auth.RoleGrantPermission", name="writer", perm={"permType": 2, "key": b"a"})
+        call("", "Auth.UserGrantRole", user="root", role="root")
+        call("", "Auth.UserGrantRole", user="ann", role="writer")
+        call("", "Auth.AuthEnable")
+        for who in clients:
+            for key in (b"a", b"b"):
+                call(who, "KV.Put", key=key)
+                call(who, "KV.Range", key=key)
+            call(who, "Auth.UserList")
+        for who in ("root", ""):
+            shown = tls.authority.issue(who)
+            said.append(subprocess.run(
+                ["curl", "-s", "-w", " %{http_code}", "--cacert", tls.authority.cert_file, "--cert", shown.cert_file,
+                 "--key", shown.key_file, f"https://{member.endpoint}/v3/kv/range", "-d", '{"key": "YQ=="}'],
+                capture_output=True, text=True, timeout=60, check=True).stdout)
+        for client in clients.values():
+            client.close()
+        return said
+
+    genuine, ours = (
+        script(member) for member in tls.both(*tls.flags("--client-cert-auth", "--trusted-ca-file", tls.authority.cert_file)))
+    assert genuine == ours
+    assert "CommonName of client" in ours[-2] and "user name is empty" in ours[-1]
+    assert sum("PERMISSION_DENIED" in line for line in ours) > 4
+
+
+@pytest.mark.ours_only
+@pytest.mark.parametrize("scheme", ("listen-client-http-urls", "listen-metrics-urls"))
+def test_checks_hold_on_every_listener(tls, scheme):
+    """Listeners for HTTP alone and for metrics ask what the others ask, revocations included (an advisory of 2026)."""
+    revoked = tls.authority.issue("revoked")
+    crl = tls.directory / "crl"
+    written(crl, tls.authority.revocations(revoked))
+    port = free_port()
+    member = tls.member(
+        settings.UNDER_TEST,
+        *tls.flags("--client-cert-auth", "--trusted-ca-file", tls.authority.cert_file, "--client-crl-file", str(crl)),
+        f"--{scheme}", f"https://127.0.0.1:{port}")
+    member.health_port = port
+    member.start()
+    stranger = Authority(tls.authority.directory, "stranger").issue("stranger")
+    for path in ("/metrics", "/health"):
+        answers = [ask(port, context(tls.authority, shown), path) for shown in (tls.client, revoked, stranger, None)]
+        assert answers == [200, None, None, None], path
+        assert ask(port, None, path) is None
+    client, guest = (SecureClient(member.endpoint, tls.authority, shown) for shown in (tls.client, revoked))
+    assert not isinstance(client.call("KV.Put", key=b"a"), Failure)
+    assert guest.call("KV.Put", key=b"a", timeout=5).code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+    client.close()
+    guest.close()
 
 
 def test_a_certificate_is_exchanged_without_a_restart(tls):
@@ -345,6 +414,49 @@ def test_more_mistakes_end_the_start(tls):
 
 
 @pytest.mark.ours_only
+def test_a_socket_of_the_file_system(tls):
+    path = tls.directory / "client.sock"
+
+    class SocketMember(SecureMember):
+        def command(self, *extra: str) -> list[str]:
+            secure = f"https://{self.endpoint}"
+            return [f"{secure},unixs://{path}" if part == secure else part for part in super().command(*extra)]
+
+    member = SocketMember(
+        settings.UNDER_TEST, tls.directory / "member", tls.flags(), context(tls.authority, tls.client))
+    tls.members.append(member)
+    member.start()
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.connect(str(path))
+        with context(tls.authority).wrap_socket(plain, server_hostname="localhost") as secured:
+            secured.sendall(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert secured.recv(4096).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.ours_only
+def test_a_configuration_file_has_sections_for_tls(tls):
+    file = tls.directory / "etcd.yaml"
+
+    class FileMember(SecureMember):
+        def command(self, *extra: str) -> list[str]:
+            words = super().command(*extra)
+            pairs = dict(zip(words[1::2], words[2::2]))
+            lines = [f"{name.removeprefix('--')}: {value}" for name, value in pairs.items()]
+            lines += [
+                "client-transport-security:", f"  cert-file: {tls.server.cert_file}", f"  key-file: {tls.server.key_file}",
+                "  client-cert-auth: true", f"  trusted-ca-file: {tls.authority.cert_file}",
+            ]
+            file.write_text("\n".join(lines) + "\n")
+            return [words[0], "--config-file", str(file)]
+
+    member = FileMember(settings.UNDER_TEST, tls.directory / "member", (), context(tls.authority, tls.client))
+    tls.members.append(member)
+    member.start()
+    assert tls.taken(member, tls.client)
+    assert not tls.taken(member, None)
+
+
+@pytest.mark.ours_only
 def test_handshakes_that_do_not_end_harm_nobody(tls):
     """Connections that say nothing, or half a greeting, are ended in time, cost little, and keep nobody out."""
     member = tls.ours(*tls.flags("--client-cert-auth", "--trusted-ca-file", tls.authority.cert_file))
@@ -356,6 +468,10 @@ def test_handshakes_that_do_not_end_harm_nobody(tls):
     for connection in half:
         # The head of a record of 512 bytes, and one byte of it.
         connection.sendall(b"\x16\x03\x01\x02\x00\x01")
+    noise = random.Random(1)
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", member.port)) as connection:
+            connection.sendall(b"\x16\x03\x01" + noise.randbytes(noise.randrange(600)))
     assert tls.taken(member, tls.client)
     assert member.status_file("VmRSS") - before < 64 * 1024
     for connection in silent + half:

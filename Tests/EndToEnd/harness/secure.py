@@ -55,13 +55,14 @@ class SecureMember(Member):
     def __init__(self, binary: str, directory: Path, flags: tuple[str, ...], probe: ssl.SSLContext, name: str = "member"):
         super().__init__(binary, directory, flags, name)
         self.probe = probe
+        self.health_port = self.port
 
     def command(self, *extra: str) -> list[str]:
         plain = f"http://{self.endpoint}"
         return [f"https://{self.endpoint}" if part == plain else part for part in super().command(*extra)]
 
     def is_healthy(self) -> bool:
-        return ask(self.port, self.probe) == 200
+        return ask(self.health_port, self.probe) == 200
 
 
 class SecureClient(Client):
