@@ -55,6 +55,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .target(name: "CChecksum"),
+        .target(name: "CResolver"),
         library("Checksum", ["CChecksum"]),
         library("WireFormat"),
         library("Disk"),
@@ -74,6 +75,7 @@ let package = Package(
         library("Membership", ["RaftMessages", "StoreV2", crypto]),
         library("Configuration", ["Membership", .product(name: "Yams", package: "Yams")]),
         library("LogOutput", ["CZlib", "Configuration", log]),
+        library("Discovery", ["Membership", "StoreV2"]),
         library("EtcdAPI", ["WireFormat", protobuf]),
         library("Password", ["CCrypt"]),
         library("Auth", ["Backend", "EtcdAPI", "WireFormat"]),
@@ -118,7 +120,7 @@ let package = Package(
         library(
             "EtcdServer",
             [
-                "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "Configuration", "Coordination", "Disk",
+                "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "CResolver", "Configuration", "Coordination", "Discovery", "Disk",
                 "EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", "Lease", "LogOutput", "MVCC", "Member", "Membership",
                 "Metrics", "Password", "PeerTransport", "Raft", "RaftMessages", "Reflection", "StoreV2", "TLS",
                 "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
@@ -143,6 +145,7 @@ let package = Package(
         tests("LinearizabilityTests", ["Linearizability"]),
         tests("MetricsTests", ["Metrics"]),
         tests("RaftMessagesTests", ["RaftMessages", "WireFormat"]),
+        tests("DiscoveryTests", ["Discovery", "Membership", "StoreV2"]),
         tests("StoreV2Tests", ["StoreV2", "WireFormat"]),
         tests("MembershipTests", ["Membership", "RaftMessages", "StoreV2"]),
         tests("ConfigurationTests", ["Configuration"]),

@@ -14,6 +14,8 @@ struct Bootstrap {
     /// The cluster that is joined, and which of its members this one is.
     var joined: (cluster: RunningCluster, own: Membership.Member)?
     var comparison = URLComparison()
+    /// What the flags say, with the members that were found.
+    var configuration: MemberConfiguration
 
     /// How long other members may take to say whether this one has been bootstrapped (etcd's BootstrapTimeout).
     private static let bootstrapTimeout = TimeAmount.seconds(1)
@@ -24,13 +26,18 @@ struct Bootstrap {
     static func prepare(
         _ configuration: MemberConfiguration, _ tls: MemberTLS, logger: Logger
     ) async throws -> Bootstrap {
-        var bootstrap = Bootstrap()
+        var bootstrap = Bootstrap(configuration: configuration)
         if OpenedMember.exists(configuration, on: POSIXDisk()) {
             logger.info(
                 "the server is already initialized as member before, starting as etcd member...",
                 metadata: ["data-dir": .string(configuration.dataDirectory), "dir-type": "member"])
+            if configuration.discovery.isUsed {
+                logger.warning("discovery token is ignored since cluster already initialized; valid logs are found")
+            }
             return bootstrap
         }
+        let configuration = try await MemberDiscovery.complete(configuration, logger: logger)
+        bootstrap.configuration = configuration
         let own = try configuration.ownInitialPeerURLs()
         let joins = configuration.initialClusterState == .existing
         if !joins {

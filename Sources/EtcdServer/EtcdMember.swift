@@ -60,7 +60,7 @@ public final class EtcdMember: @unchecked Sendable {
         let observation = Observation(configuration, logger: logger)
         let audit = try AuditTrail.open(configuration.audit, metrics: observation.metrics.audit, logger: logger)
         let bootstrap = try await Bootstrap.prepare(configuration, tls, logger: logger)
-        let opened = try open(configuration, bootstrap, logger: logger)
+        let opened = try open(bootstrap.configuration, bootstrap, logger: logger)
         logger.info(
             "starting an etcd server",
             metadata: [

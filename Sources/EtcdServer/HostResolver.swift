@@ -26,6 +26,11 @@ enum HostResolver {
         return found
     }
 
+    /// An address of `name`, or nil when it has none now.
+    static func address(of name: String) async -> String? {
+        await Task.detached { lookup(name).address }.value
+    }
+
     private static func lookup(_ name: String) -> (address: String?, problem: String?) {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

@@ -1,0 +1,1 @@
+#include "CResolver.h"
