@@ -110,6 +110,7 @@ let package = Package(
         library("AuditLog", ["EtcdAPI", "WireFormat", crypto, protobuf]),
         library("JSONMapping", ["WireFormat"]),
         library("JSONGateway", ["GRPC", "JSONMapping"] + nio),
+        library("Tracing", ["GRPC", "WireFormat"] + nio),
         library("PeerProtocol", ["RaftMessages", "WireFormat"]),
         library(
             "PeerTransport",
@@ -120,9 +121,11 @@ let package = Package(
         library(
             "EtcdServer",
             [
-                "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "CResolver", "Configuration", "Coordination", "Discovery", "Disk",
+                "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "CResolver", "Configuration", "Coordination",
+                "Discovery", "Disk",
                 "EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", "Lease", "LogOutput", "MVCC", "Member", "Membership",
                 "Metrics", "Password", "PeerTransport", "Raft", "RaftMessages", "Reflection", "StoreV2", "TLS",
+                "Tracing",
                 "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
             ] + nio),
         library(
@@ -190,6 +193,7 @@ let package = Package(
         tests("PasswordTests", ["Password"]),
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
         tests("AuthTokenTests", ["Auth", "AuthToken", crypto]),
+        tests("TracingTests", ["GRPC", "Tracing"] + nio),
         tests("WatchTests", ["Watch", "WireFormat"]),
         tests("CoordinationTests", ["Coordination", "GRPC"]),
         tests("AuditLogTests", ["AuditLog", "EtcdAPI", protobuf]),

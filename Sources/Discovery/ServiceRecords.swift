@@ -92,7 +92,9 @@ public enum DNSAnswer {
                     if !isElsewhere { position = place + 2 }
                     isElsewhere = true
                     jumps += 1
-                    guard jumps <= DNSAnswer.mostLabels else { throw Malformed(description: "a name leads in a circle") }
+                    guard jumps <= DNSAnswer.mostLabels else {
+                        throw Malformed(description: "a name leads in a circle")
+                    }
                     place = (length & 0x3f) << 8 | Int(bytes[place + 1])
                     continue
                 }
@@ -145,7 +147,8 @@ public enum ServiceDiscovery {
     /// others are counted. `own` has the scheme under each `host:port` that this member's peer URLs stand for.
     ///
     /// - Returns: The text, and what was left out because it contradicts this member's URLs.
-    public static func cluster(_ found: [Found], name: String, own: [String: String]) -> (text: String, notes: [String]) {
+    public static func cluster(_ found: [Found], name: String, own: [String: String]) -> (text: String, notes: [String])
+    {
         var parts: [String] = []
         var notes: [String] = []
         var number = 0

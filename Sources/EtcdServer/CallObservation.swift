@@ -3,6 +3,7 @@ import GRPC
 import Logging
 import Metrics
 import Synchronization
+import Tracing
 
 /// Counts the calls of one method.
 final class CallObservation: CallObserver {
@@ -10,6 +11,10 @@ final class CallObservation: CallObserver {
     private let network: NetworkMetrics
     private let versions: ClientVersions
     private let slow: SlowRequests
+    /// Streams that ended for another reason than their clients' wish; only of the calls that etcd counts so.
+    private let streamFailures: Counter?
+    private let path: String
+    private let tracer: Tracer?
     /// A call that takes longer is told of, in nanoseconds; a stream may take as long as it likes.
     private let slowLimit: Int64
 
@@ -18,6 +23,14 @@ final class CallObservation: CallObserver {
         method = observation.metrics.calls.method(path, type: type, codes: Status.Code.allCases.map(\.name))
         network = observation.metrics.network
         slow = observation.slow
+        self.path = path
+        let failures = observation.metrics.server.streamFailures
+        switch EtcdMethod(path: path) {
+        case .watch: streamFailures = failures["send", "watch"]
+        case .leaseKeepAlive: streamFailures = failures["send", "lease-keepalive"]
+        default: streamFailures = nil
+        }
+        tracer = observation.tracer
         slowLimit = type == "unary" ? observation.slow.callLimit : .max
         self.versions = versions
     }
@@ -25,7 +38,10 @@ final class CallObservation: CallObserver {
     func started(_ metadata: Metadata, peer: String) -> (any CallTrace)? {
         method.started.add()
         versions.count(metadata)
-        return nil
+        guard let tracer, let (context, parent) = tracer.begin(header: metadata.firstBytes("traceparent")) else {
+            return nil
+        }
+        return CallSpan(tracer, context, parent: parent, path: path, peer: peer)
     }
 
     func received(bytes: Int) {
@@ -42,6 +58,7 @@ final class CallObservation: CallObserver {
         method.handled[call.code.rawValue].add()
         method.durations?.observe(nanoseconds: call.duration.nanoseconds)
         if call.duration.nanoseconds > slowLimit { slow.noteCall(call) }
+        if let streamFailures, call.code != .ok, call.code != .cancelled { streamFailures.add() }
     }
 
     /// The kind of a method as gRPC's metrics name it.

@@ -49,7 +49,8 @@ struct DiscoveryClientV2 {
         let outcome: Result<InitialCluster, any Error>
         do {
             let dialler = try TLSDialler(TLSSettings(), protocols: ["http/1.1"])
-            outcome = .success(try await run(DiscoveryV2(directory: url.path, id: id, ownURLs: ownURLs), group, dialler))
+            outcome = .success(
+                try await run(DiscoveryV2(directory: url.path, id: id, ownURLs: ownURLs), group, dialler))
         } catch {
             outcome = .failure(error)
         }
@@ -76,7 +77,8 @@ struct DiscoveryClientV2 {
             case .watch(let path, let recursive, let since):
                 MemberDiscovery.note(found: discovery.found, wanted: discovery.wanted, logger)
                 answer = await ask(
-                    HTTPQuestion(.GET, path, "recursive=\(recursive)&wait=true&waitIndex=\(since)", timeout: nil), group, tls)
+                    HTTPQuestion(.GET, path, "recursive=\(recursive)&wait=true&waitIndex=\(since)", timeout: nil),
+                    group, tls)
             case .pause(let seconds, let reason):
                 MemberDiscovery.notePause(seconds, reason, logger)
                 try await Task.sleep(for: .seconds(seconds))

@@ -12,6 +12,7 @@ import NIOCore
 import NIOPosix
 import PeerTransport
 import Synchronization
+import Tracing
 import Watch
 import WriteAheadLog
 
@@ -36,6 +37,8 @@ public final class EtcdMember: @unchecked Sendable {
     private let watch: WatchThread
     private var threads: [ServiceThread] = []
     private var memberThread: ServiceThread?
+    /// Sends the spans of traced calls.
+    private var exporter: SpanExporter?
     private let clients: Server
     private let http: HTTPService
     private let peers: PeerTransport
@@ -82,6 +85,8 @@ public final class EtcdMember: @unchecked Sendable {
                 removed()
                 ready.signal()
             })
+        member.exporter = try observation.exporter(configuration.tracing, group: member.group, logger: logger)
+        member.exporter?.start()
         for peer in opened.firstPeers { member.peers.setPeer(peer.id, urls: peer.peerURLs) }
         let others = opened.core.applier.storedMembers.filter { $0.id != opened.memberID }
         try await member.corruption.checkBeforeServing(others: others.map { ($0.id, $0.peerURLs) })
@@ -166,6 +171,7 @@ public final class EtcdMember: @unchecked Sendable {
             provider: tokens.provider, trustsCertificates: configuration.clientTLS.requiresClientCertificate,
             status: status)
         opened.core.applier.auth.publish(through: authority.publisher)
+        metrics.show(authority.publisher)
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
         let settings = Server.Configuration(configuration)
@@ -269,6 +275,7 @@ public final class EtcdMember: @unchecked Sendable {
         try? await readers.shutdownGracefully()
         try? await hashers.shutdownGracefully()
         await passwords.shutDown()
+        await exporter?.stop()
         try? await group.shutdownGracefully()
     }
 

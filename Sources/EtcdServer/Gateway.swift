@@ -19,6 +19,8 @@ final class Gateway: @unchecked Sendable {
         /// What the request is counted with against the quota; 0 when it takes no space.
         var cost: Int
         var call: UnaryCall
+        /// What is told of the stages, when the call is traced.
+        var span: CallSpan?
         /// What is done with the outcome instead of answering the call with it.
         var then: Reply?
     }

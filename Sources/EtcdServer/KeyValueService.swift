@@ -353,6 +353,8 @@ final class Gateways: Sendable {
         if entry.count > limit { throw .requestTooLarge }
         guard status.pendingBytes.load(ordering: .relaxed) < Self.pendingByteLimit else { throw .tooManyRequests }
         status.pendingBytes.add(entry.count, ordering: .relaxed)
-        self[call.eventLoop].propose(Gateway.Proposal(id: id, entry: entry, cost: cost, call: call, then: then))
+        self[call.eventLoop].propose(
+            Gateway.Proposal(
+                id: id, entry: entry, cost: cost, call: call, span: call.trace.flatMap { $0 as? CallSpan }, then: then))
     }
 }

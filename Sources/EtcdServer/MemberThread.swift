@@ -74,6 +74,7 @@ final class MemberThread: @unchecked Sendable {
         var gateway: Gateway
         var call: UnaryCall
         var then: Gateway.Reply?
+        var span: CallSpan?
         var bytes: Int
         var deadline: Int64
         /// When it came and when it was proposed, in nanoseconds.
@@ -291,8 +292,8 @@ final class MemberThread: @unchecked Sendable {
                 nanoseconds: proposed - batch.arrival, times: batch.proposals.count)
             for proposal in batch.proposals {
                 let waiter = Waiter(
-                    gateway: batch.gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
-                    deadline: deadline, arrival: batch.arrival, proposed: proposed)
+                    gateway: batch.gateway, call: proposal.call, then: proposal.then, span: proposal.span,
+                    bytes: proposal.entry.count, deadline: deadline, arrival: batch.arrival, proposed: proposed)
                 if let refusal = admission.refusal(waiting: waiters.count + refusedForSpace.count) {
                     answer(waiter, .failure(refusal))
                 } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
@@ -455,6 +456,7 @@ final class MemberThread: @unchecked Sendable {
                 noteSync()
                 group = (waiter.proposed, 1)
             }
+            waiter.span?.note(proposed: waiter.proposed, durable: turnStart, applied: applied)
             if applied - waiter.arrival > running.slow.callLimit { noteSlow(waiter, applied: applied) }
             switch outcome.reply {
             case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))

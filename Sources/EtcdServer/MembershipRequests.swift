@@ -39,7 +39,15 @@ extension MemberThread {
 
     /// Promotes the learner `id`, which only the leader can.
     func promote(_ id: UInt64, _ answer: @escaping MembershipWaiters.Change) {
-        change({ core, now throws(MembershipChangeError) in try core.promoteMember(id, now: now) }, answer)
+        let metrics = running.metrics.server
+        change({ core, now throws(MembershipChangeError) in try core.promoteMember(id, now: now) }) { result in
+            switch result {
+            case .success: metrics.learnerPromotions.add()
+            case .failure(.notLeader): break
+            case .failure(let error): metrics.failedLearnerPromotions[error.clientError.message].add()
+            }
+            answer(result)
+        }
     }
 
     /// Hands the leadership to `target`, and calls `answer` when it is there or did not get there.

@@ -15,7 +15,9 @@ enum ServiceRecordLookup {
         let discovery = configuration.discovery
         var own: [String: String] = [:]
         for text in configuration.initialAdvertisePeerURLs {
-            guard let url = try? ServiceURL(parsing: text), url.scheme == .http || url.scheme == .https else { continue }
+            guard let url = try? ServiceURL(parsing: text), url.scheme == .http || url.scheme == .https else {
+                continue
+            }
             guard let address = await HostResolver.address(of: url.host) else {
                 throw StartError("lookup \(url.host): no such host")
             }

@@ -1,3 +1,4 @@
+import Auth
 import MVCC
 import Membership
 import Metrics
@@ -7,6 +8,13 @@ extension MemberMetrics {
     func show(_ status: MemberStatus, _ publisher: StorePublisher, quota: Int64) {
         showServer(status, quota: quota)
         showStore(status, publisher)
+    }
+
+    /// Registers the revision of users and roles.
+    func show(_ auth: AuthPublisher) {
+        registry.observed("etcd_debugging_auth_revision", "The current revision of auth store.") {
+            Double(auth.latest.revision)
+        }
     }
 
     private func showServer(_ status: MemberStatus, quota: Int64) {

@@ -30,7 +30,9 @@ public struct KeysReply: Equatable, Sendable {
     /// The answer in `body`; nil when it is not the JSON that such servers write.
     public init?(decoding body: [UInt8]) {
         var reader = ReplyReader(body)
-        guard (try? reader.read()) != nil, reader.reply.errorCode != 0 || !reader.reply.action.isEmpty else { return nil }
+        guard (try? reader.read()) != nil, reader.reply.errorCode != 0 || !reader.reply.action.isEmpty else {
+            return nil
+        }
         self = reader.reply
     }
 }

@@ -6,10 +6,11 @@ import Testing
 
 /// The keys by which clients of etcd and the services stand in one line, and how many may wait.
 @Suite struct WaitingLineTests {
-    @Test(arguments: [
-        (1, "lock/1"), (0x694d_a1fd_6984_b407, "lock/694da1fd6984b407"), (-77, "lock/-4d"),
-        (.max, "lock/7fffffffffffffff"), (.min, "lock/-8000000000000000"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (1, "lock/1"), (0x694d_a1fd_6984_b407, "lock/694da1fd6984b407"), (-77, "lock/-4d"),
+            (.max, "lock/7fffffffffffffff"), (.min, "lock/-8000000000000000"),
+        ] as [(Int64, String)])
     func aKeyIsTheNameAndTheLease(lease: Int64, key: String) {
         #expect(LineKeys(of: Data("lock".utf8)).key(of: lease) == Data(key.utf8))
     }
@@ -28,7 +29,10 @@ import Testing
 
     @Test func onlySoManyMayWait() {
         let calls = WaitingCalls(limit: 3)
-        #expect([calls.enter(), calls.enter(), calls.enter(), calls.enter(), calls.enter()] == [true, true, true, false, false])
+        #expect(
+            [calls.enter(), calls.enter(), calls.enter(), calls.enter(), calls.enter()] == [
+                true, true, true, false, false,
+            ])
         calls.leave()
         #expect(calls.enter())
         #expect(!calls.enter())

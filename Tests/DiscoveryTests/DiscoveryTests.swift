@@ -79,7 +79,8 @@ private struct Service {
     private let others = [("1", "a=http://a:1"), ("2", "b=http://b:1"), ("3", "c=http://c:1")]
 
     @Test(arguments: 0...2) func membersRegisterInAnyOrder(before: Int) {
-        var service = Service(keys: Array(others.prefix(before)), size: "3", coming: Array(others.dropFirst(before).prefix(2 - before)))
+        var service = Service(
+            keys: Array(others.prefix(before)), size: "3", coming: Array(others.dropFirst(before).prefix(2 - before)))
         #expect(service.run() == .success("a=http://a:1,b=http://b:1,own=http://own:1"))
     }
 
@@ -269,7 +270,10 @@ private struct Service {
         }
     }
 
-    @Test(arguments: ["", "x", "ftp://a/b", "http://", "http:///x", "http://a", "http://a/", "http://a:x/b", "http://a:0/b", "http://[::1/b", "http://u@a/b"])
+    @Test(arguments: [
+        "", "x", "ftp://a/b", "http://", "http:///x", "http://a", "http://a/", "http://a:x/b", "http://a:0/b",
+        "http://[::1/b", "http://u@a/b",
+    ])
     func refusals(text: String) {
         #expect(throws: DiscoveryError.self) { try DiscoveryURL(parsing: text) }
     }
@@ -278,7 +282,8 @@ private struct Service {
 @Suite struct ServiceRecordTests {
     /// An answer with one question and these records; names are labels and, as a number, where a name goes on.
     private func answer(_ records: [[UInt8]]) -> [UInt8] {
-        [0, 1, 0x84, 0, 0, 1, 0, UInt8(records.count), 0, 0, 0, 0] + name("_s", "x") + [0, 33, 0, 1] + records.flatMap { $0 }
+        [0, 1, 0x84, 0, 0, 1, 0, UInt8(records.count), 0, 0, 0, 0] + name("_s", "x") + [0, 33, 0, 1]
+            + records.flatMap { $0 }
     }
 
     private func name(_ labels: String...) -> [UInt8] {
@@ -317,13 +322,21 @@ private struct Service {
     @Test func recordsBecomeMembers() {
         let queries = ServiceDiscovery.serverQueries(domain: "example.com", suffix: "dev")
         #expect(queries.map(\.name) == ["_etcd-server-ssl-dev._tcp.example.com", "_etcd-server-dev._tcp.example.com"])
-        #expect(ServiceDiscovery.serverQueries(domain: "x", suffix: "").map(\.name) == ["_etcd-server-ssl._tcp.x", "_etcd-server._tcp.x"])
-        func record(_ host: String, _ port: Int) -> ServiceRecord { ServiceRecord(priority: 0, weight: 0, port: port, target: host) }
+        #expect(
+            ServiceDiscovery.serverQueries(domain: "x", suffix: "").map(\.name) == [
+                "_etcd-server-ssl._tcp.x", "_etcd-server._tcp.x",
+            ])
+        func record(_ host: String, _ port: Int) -> ServiceRecord {
+            ServiceRecord(priority: 0, weight: 0, port: port, target: host)
+        }
         let found = [
-            ServiceDiscovery.Found(scheme: "https", records: [(record("a", 1), "10.0.0.1"), (record("b", 1), "10.0.0.2")]),
-            ServiceDiscovery.Found(scheme: "http", records: [(record("c", 1), "10.0.0.3"), (record("a", 2), "10.0.0.1")]),
+            ServiceDiscovery.Found(
+                scheme: "https", records: [(record("a", 1), "10.0.0.1"), (record("b", 1), "10.0.0.2")]),
+            ServiceDiscovery.Found(
+                scheme: "http", records: [(record("c", 1), "10.0.0.3"), (record("a", 2), "10.0.0.1")]),
         ]
-        let (text, notes) = ServiceDiscovery.cluster(found, name: "own", own: ["10.0.0.1:1": "https", "10.0.0.1:2": "https"])
+        let (text, notes) = ServiceDiscovery.cluster(
+            found, name: "own", own: ["10.0.0.1:1": "https", "10.0.0.1:2": "https"])
         #expect(text == "own=https://a:1,0=https://b:1,1=http://c:1")
         #expect(notes == ["bootstrap at http://a:2 has scheme mismatch with expected peer https://10.0.0.1:2"])
     }

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -141,7 +140,7 @@ def test_after_the_same_requests_the_same_numbers(pair):
         calls = Calls(member)
         all_kinds_of_requests(calls)
         wait_until(
-            lambda: metrics.scrape(url(member))["etcd_debugging_mvcc_events_total"].value() >= 13, 10, "the events")
+            lambda: metrics.scrape(url(member))["etcd_debugging_mvcc_events_total"].value() >= 13, "the events")
         after = metrics.scrape(url(member))
         calls.close()
         numbers = {name: after[name].value() - before[name].value() for name in COUNTED}
@@ -157,3 +156,164 @@ def test_after_the_same_requests_the_same_numbers(pair):
 
     genuine, ours = pair.both(run)
     assert ours == genuine
+
+
+# Metrics that this server has and genuine etcd 3.4 has not: of later versions of etcd, and ours.
+LATER = {
+    "etcd_debugging_mvcc_db_compaction_last", "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",
+    "etcd_debugging_server_watch_send_loop_progress_duration_seconds",
+    "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+    "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds", "etcd_disk_wal_write_duration_seconds",
+    "etcd_network_known_peers", "etcd_server_apply_duration_seconds", "etcd_server_feature_enabled",
+    "etcd_server_range_duration_seconds", "process_network_receive_bytes_total",
+    "process_network_transmit_bytes_total", "swift_etcd_request_stage_seconds",
+}
+
+
+@pytest.mark.ours_only
+def test_metrics_of_later_versions(member_with):
+    member = member_with().start()
+    calls = Calls(member)
+    all_kinds_of_requests(calls)
+    calls.close()
+    scraped = metrics.scrape(url(member))
+    assert not LATER - set(scraped)
+    applied = scraped["etcd_server_apply_duration_seconds"]
+    counts = {
+        (dict(labels)["op"], dict(labels)["success"]): value
+        for (name, labels), value in applied.samples.items() if name.endswith("_count")
+    }
+    # A put of no value for a key that is not there, and one for a lease that is not there.
+    assert counts["Put", "false"] == 2
+    assert counts["LeaseGrant", "true"] == 2 and counts["LeaseGrant", "false"] == 1
+    assert counts["LeaseRevoke", "true"] == 1 and counts["LeaseRevoke", "false"] == 1
+    # etcd counts a compaction that comes too late as done.
+    assert counts["Compaction", "true"] == 2
+    ranges = scraped["etcd_server_range_duration_seconds"]
+    assert {dict(labels)["success"] for (name, labels), value in ranges.samples.items() if value} == {"true", "false"}
+    stages = scraped["swift_etcd_request_stage_seconds"]
+    puts = scraped["grpc_server_handled_total"].value(grpc_method="Put")
+    for stage in ("queue", "sync", "apply", "reply"):
+        count = sum(
+            value for (name, labels), value in stages.samples.items()
+            if name.endswith("_count") and dict(labels)["stage"] == stage)
+        assert count >= puts > 0, stage
+    features = scraped["etcd_server_feature_enabled"]
+    assert features.value(name="LeaseCheckpoint", stage="ALPHA") == 0
+    assert features.value(name="TxnModeWriteWithSharedBuffer", stage="BETA") == 1
+
+
+@pytest.mark.ours_only
+def test_what_members_of_a_cluster_count_of_each_other(directory):
+    cluster = Cluster(directory, ["ours"] * 3).start()
+    try:
+        cluster.members[0].put("k", "v")
+        ids = {f"{member.id:x}" for member in cluster.members}
+
+        def probed() -> bool:
+            for member in cluster.members:
+                scraped = metrics.scrape(url(member))
+                sent = scraped["etcd_network_peer_sent_bytes_total"].samples.values()
+                received = scraped["etcd_network_peer_received_bytes_total"].samples.values()
+                if scraped["etcd_network_peer_round_trip_time_seconds"].count < 2 or 0 in sent or 0 in received:
+                    return False
+            return True
+
+        wait_until(probed, "the round trips and some bytes to everyone")
+        for member in cluster.members:
+            scraped = metrics.scrape(url(member))
+            own = f"{member.id:x}"
+            others = ids - {own}
+            for name, label in [
+                ("peer_sent_bytes_total", "To"), ("peer_received_bytes_total", "From"), ("active_peers", "Remote"),
+            ]:
+                metric = scraped[f"etcd_network_{name}"]
+                assert {dict(labels)[label] for (_, labels) in metric.samples} == others, name
+                assert all(value > 0 for value in metric.samples.values()), name
+            assert scraped["etcd_network_known_peers"].value(Local=own) == 3
+        gone = cluster.members[2]
+        gone.kill()
+        wait_until(
+            lambda: metrics.scrape(url(cluster.members[0]))["etcd_network_disconnected_peers_total"].value() > 0,
+            "the loss of a member")
+        assert metrics.scrape(url(cluster.members[0]))["etcd_network_active_peers"].value(
+            Remote=f"{gone.id:x}") == 0
+    finally:
+        cluster.close()
+
+
+@pytest.mark.ours_only
+def test_slow_requests_are_logged_with_the_stage_that_took_the_time(member_with):
+    member = member_with(None, "--warning-apply-duration=0ms", "--warning-unary-request-duration=0ms").start()
+    calls = Calls(member)
+    calls.put("slow", "secret value")
+    calls.get("slow")
+    calls.quiet("KV.Txn", success=[{"request_range": {"key": b"slow"}}])
+    calls.close()
+    scraped = metrics.scrape(url(member))
+    assert scraped["etcd_server_slow_apply_total"].value() >= 3
+    wait_until(lambda: "read-only txn" in member.log(), "the lines")
+    lines = [json.loads(line) for line in member.log().splitlines() if line.startswith("{")]
+    applies = {line["prefix"]: line for line in lines if line["msg"] == "apply request took too long"}
+    assert set(applies) >= {"", "read-only range ", "read-only txn "}
+    for line in applies.values():
+        assert {"took", "expected-duration", "request", "response"} <= set(line)
+        assert re.fullmatch(r"[0-9.]+(ns|µs|ms|s)", line["took"])
+    assert applies["read-only range "]["request"] == 'key:"slow" '
+    puts = [line for line in lines if "put:<" in line.get("request", "")]
+    assert 'put:<key:"slow" value_size:12 >' in puts[0]["request"]
+    assert "secret" not in member.log()
+    (slow, *_) = [line for line in lines if line["msg"] == "request was slow" and line["method"].endswith("KV/Put")]
+    assert slow["stage"] in ("queue", "sync", "apply")
+    assert {"queue", "sync", "apply", "took", "remote"} <= set(slow)
+    assert any(line["msg"] == "request stats" and line["response type"].endswith("KV/Range") for line in lines)
+
+
+MONITORING = ROOT / "deploy" / "monitoring"
+
+
+def promtool(*arguments: str, stdin: str = "") -> str:
+    done = subprocess.run(
+        ["promtool", *arguments], input=stdin, capture_output=True, text=True, cwd=MONITORING, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.ours_only
+def test_the_alerts_fire_when_they_should():
+    assert "SUCCESS" in promtool("check", "rules", "alerts.yml")
+    assert "SUCCESS" in promtool("test", "rules", "alerts_test.yml")
+
+
+@pytest.mark.ours_only
+def test_every_alert_is_tested():
+    rules = set(re.findall(r"- alert: (\w+)", (MONITORING / "alerts.yml").read_text()))
+    tested = set(re.findall(r"alertname: (\w+)", (MONITORING / "alerts_test.yml").read_text()))
+    assert rules == tested
+
+
+@pytest.mark.ours_only
+def test_promtool_reads_the_metrics_and_the_dashboard_and_alerts_name_none_that_is_not_there(directory):
+    cluster = Cluster(directory, ["ours"] * 3, metrics="extensive", enable_distributed_tracing="true").start()
+    try:
+        member = cluster.leader()
+        member.put("k", "v")
+        member.ask("Maintenance.Alarm", action="ACTIVATE", memberID=member.id, alarm="NOSPACE")
+        wait_until(
+            lambda: "etcd_debugging_server_alarms" in metrics.scrape(url(member))
+            and "etcd_network_peer_round_trip_time_seconds" in metrics.scrape(url(member)), "the alarm")
+        text = metrics.text(url(member))
+    finally:
+        cluster.close()
+    # Its complaints about names, such as gauges that end in _total, are about etcd's names.
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert "error while linting" not in done.stderr, done.stderr
+    there = {name for metric in metrics.parse(text).values() for name, _ in metric.samples}
+    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
+    panels = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    rules = re.findall(r"expr: \|?(.*?)\n +(?:for|labels):", (MONITORING / "alerts.yml").read_text(), re.S)
+    assert len(panels) > 30 and len(rules) >= 15
+    named = {name for text in [*panels, *rules] for name in re.findall(
+        r"\b(?:etcd|swift_etcd|grpc_server|process|os)_[a-z_]+", text)} - {"grpc_service", "grpc_method"}
+    assert len(named) > 30
+    assert not named - there

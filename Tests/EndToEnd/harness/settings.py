@@ -44,5 +44,5 @@ TRANSCRIPTS = os.environ.get("ETCD_TEST_TRANSCRIPTS")
 
 def missing_tools() -> list[str]:
     """What the suite needs and this machine lacks."""
-    tools = [GENUINE, ETCDCTL, UNDER_TEST, "curl"]
+    tools = [GENUINE, ETCDCTL, UNDER_TEST, "curl", "promtool"]
     return [tool for tool in tools if shutil.which(tool) is None]
