@@ -11,12 +11,30 @@ public enum RangeQuery {
         try answer(request, on: view, header: header)
     }
 
+    /// The encoded `RangeResponse`, or nil when its pairs take more than `most` bytes and are more than one; then
+    /// ``ReadAnswer`` is for it. `header` lacks the revision, which is the source's.
+    public static func run(
+        _ request: RangeRequest, on view: StoreView, header: ResponseHeader, upTo most: Int
+    ) throws(EtcdError) -> [UInt8]? {
+        try answer(request, on: view, header: header, upTo: most)
+    }
+
+    /// The encoded response, however long.
     static func answer(
         _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader
     ) throws(EtcdError) -> [UInt8] {
+        guard let answer = try answer(request, on: source, header: header, upTo: .max) else {
+            preconditionFailure("no answer is longer than the largest number")
+        }
+        return answer
+    }
+
+    private static func answer(
+        _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader, upTo most: Int
+    ) throws(EtcdError) -> [UInt8]? {
         do throws(StoreError) {
-            if request.needsWholeRange { return try sorted(request, on: source, header: header) }
-            return try inKeyOrder(request, on: source, header: header)
+            if request.needsWholeRange { return try sorted(request, on: source, header: header, upTo: most) }
+            return try inKeyOrder(request, on: source, header: header, upTo: most)
         } catch {
             throw EtcdError(error)
         }
@@ -26,17 +44,19 @@ public enum RangeQuery {
     private static let usualReplyBytes = 512
 
     private static func inKeyOrder(
-        _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader
-    ) throws(StoreError) -> [UInt8] {
+        _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader, upTo most: Int
+    ) throws(StoreError) -> [UInt8]? {
         var header = header
         header.revision = source.visibleRevision
         var reply = RangeResponseWriter(header: header, into: WireWriter(capacity: usualReplyBytes))
         let limit = max(0, Int(clamping: request.limit))
+        var fits = true
         let result = try source.range(
             key: request.key, end: request.end, revision: request.revision, limit: limit, countOnly: request.countOnly
         ) { pair in
-            reply.append(pair, keysOnly: request.keysOnly)
+            if reply.writer.bytes.count <= most { reply.append(pair, keysOnly: request.keysOnly) } else { fits = false }
         }
+        guard fits else { return nil }
         // The count is of the whole range, whatever the limit was. A count alone is never cut short.
         let more = limit > 0 && !request.countOnly && result.count > limit
         return reply.finish(more: more, count: Int64(result.count)).bytes
@@ -51,8 +71,9 @@ public enum RangeQuery {
     }
 
     private static func sorted(
-        _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader
-    ) throws(StoreError) -> [UInt8] {
+        _ request: RangeRequest, on source: some RangeSource, header: ResponseHeader, upTo most: Int
+    ) throws(StoreError) -> [UInt8]? {
+        var fits = true
         var copy: [UInt8] = []
         var candidates: [Candidate] = []
         // etcd gives the store the limit when only the target names a sort, and sorts what it gets.
@@ -63,6 +84,8 @@ public enum RangeQuery {
             countOnly: request.countOnly
         ) { pair in
             guard request.admits(pair) else { return }
+            if copy.count > most { fits = false }
+            guard fits else { return }
             let start = copy.count
             copy.append(contentsOf: pair.encoded)
             candidates.append(
@@ -70,6 +93,7 @@ public enum RangeQuery {
                     bytes: start..<copy.count, createRevision: pair.createRevision, modRevision: pair.modRevision,
                     version: pair.version))
         }
+        guard fits else { return nil }
         return try copy.span.withUnsafeBytes { (stored) throws(StoreError) in
             try sort(&candidates, stored, request)
             var header = header
@@ -133,13 +157,13 @@ extension RangeRequest {
     public var needsWholeRange: Bool { sortsAll || sortTarget != .key }
 
     /// Whether the whole range must be seen before the limit applies. Ascending keys are the store's own order.
-    fileprivate var sortsAll: Bool {
+    var sortsAll: Bool {
         let ordered = sortOrder != .none && !(sortTarget == .key && sortOrder == .ascend)
         return ordered || minModRevision != 0 || maxModRevision != 0 || minCreateRevision != 0
             || maxCreateRevision != 0
     }
 
-    fileprivate func admits(_ pair: RawKeyValue) -> Bool {
+    func admits(_ pair: RawKeyValue) -> Bool {
         (maxModRevision == 0 || pair.modRevision <= maxModRevision)
             && (minModRevision == 0 || pair.modRevision >= minModRevision)
             && (maxCreateRevision == 0 || pair.createRevision <= maxCreateRevision)

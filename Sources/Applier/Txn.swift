@@ -9,6 +9,7 @@ import WireFormat
 struct TxnExecution {
     /// Which branch each transaction took, the outer one before those nested in it.
     private var path: [Bool] = []
+    var branches: [Bool] { path }
     private var position = 0
     /// The reads of comparisons and checks.
     private var reads = 0

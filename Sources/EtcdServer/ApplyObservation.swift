@@ -73,12 +73,13 @@ final class ReadObservation: Sendable {
 
     /// Runs a range that came at `arrival`, in nanoseconds of the monotonic clock.
     func range(
-        _ request: RangeRequest, arrival: Int64, _ body: () throws(EtcdError) -> [UInt8]
-    ) throws(EtcdError) -> [UInt8] {
-        store.ranges.add()
+        _ request: RangeRequest, arrival: Int64, _ body: () throws(EtcdError) -> [UInt8]?
+    ) throws(EtcdError) -> [UInt8]? {
         let start = Clock.nanoseconds
         do throws(EtcdError) {
-            let reply = try body()
+            // What is large is noted later, by `noteRange`.
+            guard let reply = try body() else { return nil }
+            store.ranges.add()
             let end = Clock.nanoseconds
             succeeded.observe(nanoseconds: end - start)
             if end - arrival > slow.applyLimit {
@@ -88,6 +89,7 @@ final class ReadObservation: Sendable {
             }
             return reply
         } catch {
+            store.ranges.add()
             let end = Clock.nanoseconds
             failed.observe(nanoseconds: end - start)
             if end - arrival > slow.applyLimit {
@@ -97,6 +99,35 @@ final class ReadObservation: Sendable {
             }
             throw error
         }
+    }
+
+    /// Notes a range that is answered in pieces, when its length is known or it has failed.
+    func noteRange(_ request: RangeRequest, arrival: Int64, _ outcome: LargeReads.Outcome) {
+        store.ranges.add()
+        let took = Clock.nanoseconds - outcome.start
+        if case .failure = outcome.answer {
+            failed.observe(nanoseconds: took)
+        } else {
+            succeeded.observe(nanoseconds: took)
+        }
+        noteSlow("read-only range ", arrival, outcome) { RequestText.describe(request) }
+    }
+
+    /// Notes a transaction that is answered in pieces, when its length is known or it has failed.
+    func noteTransaction(_ request: TxnRequest, arrival: Int64, _ outcome: LargeReads.Outcome) {
+        if case .success(let answer) = outcome.answer {
+            store.ranges.add(answer.counts.ranges)
+            store.transactions.add(answer.counts.transactions)
+        }
+        noteSlow("read-only txn ", arrival, outcome) { RequestText.describe(request) }
+    }
+
+    private func noteSlow(
+        _ prefix: String, _ arrival: Int64, _ outcome: LargeReads.Outcome, _ request: () -> String
+    ) {
+        let took = Clock.nanoseconds - arrival
+        guard took > slow.applyLimit else { return }
+        slow.noteApply(took: took, prefix: prefix, request: request(), outcome: outcome.answer.map(\.length))
     }
 
     /// Runs a transaction that only reads.

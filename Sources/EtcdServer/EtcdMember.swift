@@ -174,7 +174,8 @@ public final class EtcdMember: @unchecked Sendable {
         metrics.show(authority.publisher)
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
-        let settings = Server.Configuration(configuration)
+        let memory = ResponseMemory(limit: LargeReads.memoryLimit)
+        let settings = Server.Configuration(configuration, memory: memory)
         let gateways = Gateways(
             Array(group.makeIterator()), member: member, authority: authority, stages: metrics.stages)
         http = HTTPService(
@@ -206,7 +207,8 @@ public final class EtcdMember: @unchecked Sendable {
             status: status, electionMilliseconds: Int64(configuration.electionMilliseconds))
         let services = Services(
             Services.Needs(
-                gateways: gateways, member: member, status: status, publisher: publisher, readers: readers,
+                gateways: gateways, member: member, status: status, publisher: publisher,
+                large: LargeReads(readers: readers, memory: memory),
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
                 passwords: passwords, configuration: configuration, logger: logger,
                 observation: observation))

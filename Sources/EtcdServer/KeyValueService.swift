@@ -21,28 +21,24 @@ final class KeyValueService: Sendable {
     /// wait.
     private static let pairsOnEventLoop = 64
 
-    /// Large reads that may wait for a thread.
-    private static let waitingLimit = 256
-
-    private let waiting = SharedCount()
+    let large: LargeReads
     let gateways: Gateways
     private let member: MemberThread
     private let status: MemberStatus
     private let publisher: StorePublisher
-    private let readers: NIOThreadPool
     private let limits: Limits
     private let reads: ReadObservation
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, publisher: StorePublisher,
-        readers: NIOThreadPool, limits: Limits, reads: ReadObservation
+        large: LargeReads, limits: Limits, reads: ReadObservation
     ) {
         self.reads = reads
         self.gateways = gateways
         self.member = member
         self.status = status
         self.publisher = publisher
-        self.readers = readers
+        self.large = large
         self.limits = limits
     }
 
@@ -56,7 +52,7 @@ final class KeyValueService: Sendable {
             EtcdMethod.txn.path: .unary { [self] call, message in handling(call) { try txn(call, message) } },
             EtcdMethod.compact.path: .unary { [self] call, message in handling(call) { try compact(call, message) } },
             EtcdMethod.rangeStream.path: .stream { [self] call in
-                RangeStreamHandler(call: call, service: self, publisher: publisher, readers: readers)
+                RangeStreamHandler(call: call, service: self, publisher: publisher)
             },
         ]
     }
@@ -104,21 +100,25 @@ final class KeyValueService: Sendable {
             let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
             }
-            if isSmall(request, view) {
-                let response = try run(request, on: view, header, arrival)
+            if isSmall(request, view), let response = try run(request, on: view, header, arrival) {
                 try authority.confirm(checked)
-                call.respond(response)
-            } else {
-                inBackground(call, checked) { [self] in try run(request, on: view, header, arrival) }
+                return call.respond(response)
+            }
+            large.answer(
+                call, confirming: { [authority] () throws(EtcdError) in try authority.confirm(checked) },
+                observing: { [reads] in reads.noteRange(request, arrival: arrival, $0) }
+            ) { () throws(EtcdError) in
+                try ReadAnswer(request, on: view, header: header, head: LargeReads.headBytes)
             }
         }
     }
 
+    /// The whole answer, or nil when it is large.
     private func run(
         _ request: RangeRequest, on view: StoreView, _ header: ResponseHeader, _ arrival: Int64
-    ) throws(EtcdError) -> [UInt8] {
+    ) throws(EtcdError) -> [UInt8]? {
         try reads.range(request, arrival: arrival) { () throws(EtcdError) in
-            try RangeQuery.run(request, on: view, header: header)
+            try RangeQuery.run(request, on: view, header: header, upTo: LargeReads.headBytes)
         }
     }
 
@@ -136,32 +136,6 @@ final class KeyValueService: Sendable {
         }
         let count = try? view.range(key: request.key, end: end, countOnly: true) { _ in }.count
         return count.map { $0 <= Self.pairsOnEventLoop } ?? true
-    }
-
-    /// Answers with what `body` reads on another thread, for a caller that was let in at the auth revision `checked`.
-    private func inBackground(
-        _ call: UnaryCall, _ checked: UInt64?, _ body: @escaping @Sendable () throws -> [UInt8]
-    ) {
-        guard waiting.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.waitingLimit else {
-            waiting.value.subtract(1, ordering: .relaxed)
-            call.fail(Status(.tooManyRequests))
-            return
-        }
-        let isCancelled = SharedFlag()
-        call.onCancel { _ in isCancelled.value.store(true, ordering: .relaxed) }
-        readers.submit { [self] _ in
-            defer { waiting.value.subtract(1, ordering: .relaxed) }
-            // Nobody waits for the answer any more.
-            if isCancelled.value.load(ordering: .relaxed) { return }
-            let result = Result(catching: body)
-            call.eventLoop.execute { [self] in
-                handling(call) {
-                    let response = try result.get()
-                    try authority.confirm(checked)
-                    call.respond(response)
-                }
-            }
-        }
     }
 
     // MARK: Writes
@@ -230,7 +204,12 @@ final class KeyValueService: Sendable {
                 try authority.confirm(checked)
                 call.respond(response)
             } else {
-                inBackground(call, checked) { [self] in try run(request, on: view, header, arrival) }
+                large.answer(
+                    call, confirming: { [authority] () throws(EtcdError) in try authority.confirm(checked) },
+                    observing: { [reads] in reads.noteTransaction(request, arrival: arrival, $0) }
+                ) { () throws(EtcdError) in
+                try ReadAnswer(request, on: view, header: header, head: LargeReads.headBytes)
+            }
             }
         }
     }
@@ -285,11 +264,6 @@ final class KeyValueService: Sendable {
     ) throws(EtcdError) {
         try gateways.propose(kind, message, cost: cost, call, limit: limits.requestBytes, status: status)
     }
-}
-
-/// A switch that one thread sets and another reads.
-final class SharedFlag: Sendable {
-    let value = Atomic<Bool>(false)
 }
 
 /// A number that several threads change.

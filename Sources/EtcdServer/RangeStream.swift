@@ -11,47 +11,41 @@ import WireFormat
 ///
 /// Merged, the pieces are the answer of `Range`: the first has the header's ids, the next its revision, the last the count.
 final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
-    /// The first piece has few pairs, since nothing is known of their size yet; those after it as many as make about so
-    /// many bytes.
-    private static let pairsInFirstPiece = 10
-    private static let mostPairsInPiece = 1000
+    /// A piece has about so many bytes.
     private static let bytesPerPiece = 512 << 10
 
     private let call: StreamCall
     private let service: KeyValueService
     private let publisher: StorePublisher
-    private let readers: NIOThreadPool
-    private var request: RangeRequest?
-    private var view: StoreView?
-    private var nextKey: [UInt8] = []
-    private var sent: Int64 = 0
+    private var hasRequest = false
+    private var place: LargeReads.Place?
+    private var progress: LargeReads.Progress?
+    private var source: (request: RangeRequest, view: StoreView)?
+    private var range: PiecewiseRange?
     private var isFirst = true
     /// The auth revision at which the caller was let in; nil while permissions are not checked.
     private var checked: UInt64?
-    private var pairsPerPiece = RangeStreamHandler.pairsInFirstPiece
     private var isReading = false
     private var isOver = false
 
-    init(call: StreamCall, service: KeyValueService, publisher: StorePublisher, readers: NIOThreadPool) {
+    init(call: StreamCall, service: KeyValueService, publisher: StorePublisher) {
         self.call = call
         self.service = service
         self.publisher = publisher
-        self.readers = readers
     }
 
     func received(_ message: [UInt8]) {
-        guard request == nil, !isOver else { return }
+        guard !hasRequest, !isOver else { return }
+        hasRequest = true
         do {
             let request = try message.withUnsafeBytes { try RangeRequest(decoding: $0) }
             try RequestCheck.check(request)
-            self.request = request
-            nextKey = request.key
             if request.serializable {
-                begin(publisher.latest())
+                begin(request, publisher.latest())
             } else {
                 service.readLinearizably(call.eventLoop) { [self] view in
                     switch view {
-                    case .success(let view): begin(view)
+                    case .success(let view): begin(request, view)
                     case .failure(let error): finish(Status(error))
                     }
                 }
@@ -65,15 +59,12 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
 
     func halfClosed() {}
 
-    func cancelled(_ reason: CancelReason) {
-        isOver = true
-        view = nil
-    }
+    func cancelled(_ reason: CancelReason) { end() }
 
     func writable() { readNext() }
 
-    private func begin(_ view: StoreView) {
-        guard !isOver, let request else { return }
+    private func begin(_ request: RangeRequest, _ view: StoreView) {
+        guard !isOver else { return }
         do throws(EtcdError) {
             checked = try service.gateways.authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
@@ -81,88 +72,65 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         } catch {
             return finish(Status(error))
         }
-        self.view = view
-        let writer = RangeResponseWriter(header: service.header)
-        send(writer.finishPiece())
+        guard let place = service.large.takePlace() else { return finish(Status(.tooManyRequests)) }
+        self.place = place
+        source = (request, view)
+        progress = LargeReads.Progress(call.eventLoop) { [weak self] in
+            self?.end()
+            self?.call.finish(LargeReads.tooSlow)
+        }
+        send(RangeResponseWriter(header: service.header).finish(count: 0).bytes)
         readNext()
     }
 
     private func readNext() {
-        guard !isReading, !isOver, call.isWritable, let request, let view else { return }
+        guard !isReading, !isOver, call.isWritable, let source, let place else { return }
         isReading = true
-        let start = nextKey
-        let isFirst = self.isFirst
-        let sent = self.sent
-        let pairs = pairsPerPiece
-        readers.submit { [self] _ in
-            let piece = Result {
-                try Self.piece(request, from: start, on: view, isFirst: isFirst, sent: sent, pairs: pairs)
+        let known = range
+        let header = isFirst ? ResponseHeader(revision: source.view.currentRevision) : nil
+        service.large.readers.submit { [self] _ in
+            let result = Result {
+                let range = try known ?? PiecewiseRange(source.request, on: source.view)
+                return (range, try Self.piece(of: range, header, place))
             }
-            call.eventLoop.execute { [self] in take(piece) }
+            call.eventLoop.execute { [self] in take(result) }
         }
     }
 
     private struct Piece {
         var message: [UInt8]
-        var pairs: Int64
-        /// Where the next piece begins; nil when this is the last.
-        var next: [UInt8]?
+        var isLast: Bool
     }
 
+    /// The next piece, or nil after a step that only prepared for it.
     private static func piece(
-        _ request: RangeRequest, from start: [UInt8], on view: StoreView, isFirst: Bool, sent: Int64, pairs most: Int
-    ) throws(EtcdError) -> Piece {
-        // Sorted and filtered ranges need all pairs at once anyway.
-        if request.needsWholeRange {
-            return Piece(message: try RangeQuery.run(request, on: view, header: ResponseHeader()), pairs: 0, next: nil)
+        of range: PiecewiseRange, _ header: ResponseHeader?, _ place: LargeReads.Place
+    ) throws(EtcdError) -> Piece? {
+        // No length is announced, so only what must be sorted or filtered is looked at as a whole before.
+        if range.needsOrder {
+            var room = 0
+            let isPrepared = try range.prepare(head: &room)
+            try place.hold(range.heldBytes)
+            if !isPrepared { return nil }
         }
-        var wanted = most
-        if request.limit > 0 { wanted = min(wanted, Int(clamping: request.limit - sent)) }
-        var writer = RangeResponseWriter(header: isFirst ? ResponseHeader(revision: view.currentRevision) : nil)
-        var pairs = 0
-        var last: [UInt8] = []
-        let result: (count: Int, revision: Int64)
-        do throws(StoreError) {
-            result = try view.range(
-                key: start, end: request.end, revision: request.revision == 0 ? view.currentRevision : request.revision,
-                limit: request.countOnly ? 0 : wanted, countOnly: request.countOnly
-            ) { pair in
-                pairs += 1
-                if pairs == wanted { last = [UInt8](pair.key) }
-                writer.append(pair, keysOnly: request.keysOnly)
-            }
-        } catch {
-            throw EtcdError(error)
-        }
-        let total = sent + Int64(result.count)
-        let reached = request.limit > 0 && sent + Int64(pairs) >= request.limit
-        if request.countOnly || reached || pairs >= result.count {
-            let more = !request.countOnly && pairs < result.count
-            return Piece(message: writer.finish(more: more, count: total).bytes, pairs: Int64(pairs), next: nil)
-        }
-        // The key just behind the last one.
-        return Piece(message: writer.finishPiece(), pairs: Int64(pairs), next: last + [0])
+        var message = RangeResponseWriter(header: header).writer.bytes
+        let hasMore = try range.write(to: &message, until: bytesPerPiece)
+        if !hasMore { message += RangeResponseWriter(header: nil).finish(more: range.more, count: range.count).bytes }
+        return Piece(message: message, isLast: !hasMore)
     }
 
-    private func take(_ piece: Result<Piece, any Error>) {
+    private func take(_ result: Result<(PiecewiseRange, Piece?), any Error>) {
         isReading = false
         guard !isOver else { return }
         do {
-            let piece = try piece.get()
+            let piece: Piece?
+            (range, piece) = try result.get()
             try service.gateways.authority.confirm(checked)
+            guard let piece else { return readNext() }
             isFirst = false
-            sent += piece.pairs
-            if piece.pairs > 0 {
-                let bytesPerPair = max(1, piece.message.count / Int(piece.pairs))
-                pairsPerPiece = max(1, min(Self.mostPairsInPiece, Self.bytesPerPiece / bytesPerPair))
-            }
+            progress?.note(call.eventLoop.now)
             send(piece.message)
-            guard let next = piece.next else {
-                finish(.ok)
-                return
-            }
-            nextKey = next
-            readNext()
+            if piece.isLast { finish(.ok) } else { readNext() }
         } catch let error as EtcdError {
             finish(Status(error))
         } catch {
@@ -178,15 +146,18 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
 
     private func finish(_ status: Status) {
         guard !isOver else { return }
-        isOver = true
-        view = nil
+        end()
         call.finish(status)
     }
-}
 
-extension RangeResponseWriter {
-    /// The pairs so far, without what only the last piece says.
-    fileprivate consuming func finishPiece() -> [UInt8] { finish(more: false, count: 0).bytes }
+    private func end() {
+        isOver = true
+        progress?.end()
+        progress = nil
+        range = nil
+        source = nil
+        place = nil
+    }
 }
 
 extension KeyValueService {

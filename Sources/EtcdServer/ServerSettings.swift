@@ -9,9 +9,11 @@ extension Server.Configuration {
     /// How often a client may ping when the flag says zero, which leaves it to grpc-go.
     private static let standardPingInterval = TimeAmount.minutes(5)
 
-    /// The limits and intervals that a member's flags ask for.
-    init(_ configuration: MemberConfiguration) {
+    /// The limits and intervals that a member's flags ask for, and the account of what replies take.
+    init(_ configuration: MemberConfiguration, memory: ResponseMemory = ResponseMemory(limit: .max)) {
         self.init()
+        responseMemory = memory
+        overloadRefusal = Status(.tooManyRequests)
         maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         // In JSON bytes take a third more, and some text goes around them.
         maximumHTTPBody = 2 * maximumMessageSize

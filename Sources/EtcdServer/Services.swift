@@ -15,7 +15,7 @@ struct Services {
         var member: MemberThread
         var status: MemberStatus
         var publisher: StorePublisher
-        var readers: NIOThreadPool
+        var large: LargeReads
         var hashers: NIOThreadPool
         var watch: WatchThread
         var leases: LeaseForwarder
@@ -39,7 +39,7 @@ struct Services {
         let requestLimit = needs.configuration.maxRequestBytes
         let keyValues = KeyValueService(
             gateways: needs.gateways, member: needs.member, status: needs.status, publisher: needs.publisher,
-            readers: needs.readers,
+            large: needs.large,
             limits: .init(requestBytes: requestLimit, txnOperations: needs.configuration.maxTxnOperations),
             reads: needs.observation.reads)
         let leases = LeaseService(

@@ -50,6 +50,22 @@ final class SlowRequests: Sendable {
         warn("apply request took too long", fields)
     }
 
+    /// A read that is answered in pieces took too long until its length was known, or until it failed.
+    func noteApply(took: Int64, prefix: String, request: String, outcome: Result<Int, EtcdError>) {
+        slowApplies.add()
+        var fields: Logger.Metadata = [
+            "took": .string(DurationText.of(took)), "expected-duration": .string(DurationText.of(applyLimit)),
+            "prefix": .string(prefix), "request": .string(request),
+        ]
+        switch outcome {
+        case .success(let size): fields["response"] = .string("size:\(size)")
+        case .failure(let error):
+            fields["response"] = ""
+            fields["error"] = .string(error.message)
+        }
+        warn("apply request took too long", fields)
+    }
+
     /// Where the time of a write went, in nanoseconds.
     struct Stages {
         var queue: Int64

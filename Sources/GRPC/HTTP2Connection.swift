@@ -53,6 +53,8 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer) {}
     func sentGoAway(reason: String) {}
     func becameIdle() {}
+    /// What the socket takes now has been given to it.
+    func flushed(_ session: HTTP2Session) {}
     /// The session is there.
     func opened() {}
     /// The channel is gone and all streams were told.
@@ -174,6 +176,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         } while session.notifyDrained()
         isFlushing = false
         guard sessionIfOpen != nil else { return }
+        flushed(session)
         if closesAfterFlush || session.failure != nil || session.isFinished { context.close(promise: nil) }
     }
 

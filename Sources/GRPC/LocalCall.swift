@@ -51,6 +51,9 @@ public final class LocalCall: @unchecked Sendable {
     private var held: [[UInt8]] = []
     private var hasHalfClosed = false
     private var timer: Scheduled<Void>?
+    /// A reply that comes in pieces, and how long it will be.
+    private var gathered: [UInt8] = []
+    private var gatheredLength = 0
     private var traffic = CallSummary.Traffic()
     private let started: NIODeadline
 
@@ -151,6 +154,34 @@ public final class LocalCall: @unchecked Sendable {
         finish(.ok, trailers: trailers)
     }
 
+    /// The longest reply that is put together from pieces. What is made of it, such as JSON, takes as much again and more.
+    public static let longestReply = 128 << 20
+
+    func beginReply(length: Int, source: any StreamHandler) {
+        guard !isFinished, gatheredLength == 0 else { return }
+        let reserved = server.configuration.responseMemory.reserve(length)
+        guard length <= Self.longestReply, reserved else {
+            if reserved { server.configuration.responseMemory.release(length) }
+            let status =
+                reserved
+                ? UnaryCall.tooLong(length, maximum: Self.longestReply) : server.configuration.overloadRefusal
+            return fail(status, reason: nil)
+        }
+        gatheredLength = length
+        gathered.reserveCapacity(length)
+        onCancel = nil
+        handler = source
+    }
+
+    func continueReply(_ piece: [UInt8]) {
+        guard !isFinished else { return }
+        gathered += piece
+        guard gathered.count == gatheredLength else { return }
+        var message: [UInt8] = []
+        swap(&message, &gathered)
+        respond(message, trailers: Metadata())
+    }
+
     func sendHead(_ metadata: Metadata) {
         guard !isFinished else { return }
         answer(metadata)
@@ -212,6 +243,9 @@ public final class LocalCall: @unchecked Sendable {
         timer = nil
         receiver = nil
         held = []
+        gathered = []
+        if gatheredLength > 0 { server.configuration.responseMemory.release(gatheredLength) }
+        gatheredLength = 0
         observer?.finished(
             CallSummary(path: path, peer: peer, code: code, traffic: traffic, duration: eventLoop.now - started))
         trace?.finished(code)

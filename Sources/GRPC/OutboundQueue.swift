@@ -32,6 +32,11 @@ struct OutboundQueue {
         append(Segment(bytes: message, announced: message.count))
     }
 
+    /// Adds the beginning of a message of `length` bytes, the rest of which follows without prefixes.
+    mutating func append(beginningOf length: Int) {
+        append(Segment(bytes: [], announced: length))
+    }
+
     /// Adds a message whose bytes are compressed.
     mutating func append(compressed message: [UInt8]) {
         append(Segment(bytes: message, announced: message.count, isCompressed: true))

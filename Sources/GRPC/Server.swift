@@ -45,6 +45,10 @@ public final class Server: Sendable {
         public var pendingLimit = 8 * 1024 * 1024
         /// The queues of all streams beyond which the connection is ended, when several streams wait.
         public var connectionPendingLimit = 256 * 1024 * 1024
+        /// The account of what replies take; one for all servers that share it.
+        public var responseMemory = ResponseMemory(limit: .max)
+        /// What a client is told that leaves its replies unread while that account is used up.
+        public var overloadRefusal = Status(.resourceExhausted, "grpc: too many replies are unread")
         /// How many bytes of requests a client may send on a stream before the handler takes them.
         public var streamWindow: Int32 = 256 * 1024
         /// How many bytes a client may have on the way on one connection.

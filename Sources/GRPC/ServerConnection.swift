@@ -19,6 +19,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private var isDraining = false
     private var hasSaidFarewell = false
     private var requestBytes = 0
+    /// What the account of all connections' replies holds for this one.
+    private var notedBytes = 0
+    private let memory: ResponseMemory
     private var deadlineTimer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
 
@@ -33,6 +36,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         self.peer = peer.address
         peerIdentity = peer.identity
         let configuration = server.configuration
+        memory = configuration.responseMemory
         maximumMessageSize = configuration.maximumMessageSize
         pingPolicy = PingPolicy(
             minimumInterval: configuration.minimumPingInterval,
@@ -54,6 +58,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     override func closed() {
         deadlineTimer?.cancel()
         deadlineTimer = nil
+        noteQueued(0)
     }
 
     override func sentGoAway(reason: String) { noteRejection(reason) }
@@ -113,11 +118,26 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Takes `count` bytes of a request that is gone from the account.
     func release(_ count: Int) { requestBytes -= count }
 
+    /// Whether the memory for replies is used up and this connection's client has part in it.
+    var isOverdrawn: Bool {
+        memory.isUsedUp && (sessionIfOpen?.pendingBytes ?? 0) > ResponseMemory.dueOfConnection
+    }
+
+    override func flushed(_ session: HTTP2Session) {
+        if session.pendingBytes != notedBytes { noteQueued(session.pendingBytes) }
+    }
+
+    private func noteQueued(_ count: Int) {
+        memory.note(count - notedBytes)
+        notedBytes = count
+    }
+
     /// Gives up on a client that makes calls and reads no answers.
     func checkQueued() {
-        guard let session = sessionIfOpen, session.pendingBytes > server.configuration.connectionPendingLimit else {
-            return
-        }
+        guard let session = sessionIfOpen else { return }
+        // The rest is noted when the turn ends.
+        if session.pendingBytes - notedBytes > ResponseMemory.dueOfConnection { noteQueued(session.pendingBytes) }
+        guard session.pendingBytes > server.configuration.connectionPendingLimit else { return }
         // One huge answer is not the client's fault; many that wait together are.
         guard session.streams.count > 1 else { return }
         reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_much_unread", "client left too many bytes unread")

@@ -25,13 +25,15 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     var onCancel: ((CancelReason) -> Void)?
 
     private var kind = Kind.undecided
-    /// What a streaming call's requests go to, until the call is over.
+    /// What a streaming call's requests go to, until the call is over; of a unary one, what makes its reply in pieces.
     private var handler: (any StreamHandler)?
     private var encoding = RequestHead.Encoding.identity
     @exclusivity(unchecked) private var reader = MessageReader()
     /// What the connection's account of unfinished requests holds for this one.
     private var reservedBytes = 0
     private var hasSentHead = false
+    /// The bytes of a reply in pieces that are still to come.
+    private var replyRest = 0
     private var hasDispatched = false
     /// Arrived bytes that a paused handler has not been given.
     private var held: [UInt8] = []
@@ -177,6 +179,10 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         traffic.messagesReceived += 1
         traffic.bytesReceived += bytes.count
         entry?.observer?.received(bytes: bytes.count)
+        if connection.isOverdrawn {
+            // Its own replies are what fills the memory.
+            throw configuration.overloadRefusal
+        }
         switch kind {
         case .unary:
             guard !hasDispatched, case .unary(let method) = entry?.method else { return }
@@ -278,7 +284,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     // MARK: What is answered
 
     func respond(_ message: [UInt8], trailers: Metadata) {
-        guard !isFinished, let session else { return }
+        guard !isFinished, !hasSentHead, let session else { return }
         isFinished = true
         isEnding = true
         self.trailers = trailers
@@ -287,6 +293,35 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         session.submitResponse(self, HeaderBlock.responseHead, hasBody: true)
         connection.setDirty()
         report(.ok)
+        connection.checkQueued()
+    }
+
+    func beginReply(length: Int, source: any StreamHandler) {
+        guard !isFinished, !hasSentHead else { return }
+        guard length <= UnaryCall.longestReply else {
+            return fail(UnaryCall.tooLong(length, maximum: UnaryCall.longestReply), reason: nil)
+        }
+        sendHead(Metadata())
+        handler = source
+        onCancel = nil
+        replyRest = length
+        outbound.append(beginningOf: length)
+        session?.queued(MessageReader.prefixLength)
+        traffic.messagesSent += 1
+    }
+
+    func continueReply(_ piece: [UInt8]) {
+        guard !isFinished, let session else { return }
+        precondition(piece.count <= replyRest, "a reply in pieces is as long as was said")
+        replyRest -= piece.count
+        outbound.append(raw: piece)
+        session.queued(piece.count)
+        traffic.bytesSent += piece.count
+        entry?.observer?.sent(bytes: piece.count)
+        if outbound.pendingBytes >= configuration.highWaterMark { producerWaits = true }
+        if replyRest == 0 { return finish(.ok, trailers: Metadata()) }
+        session.resume(self)
+        connection.setDirty()
         connection.checkQueued()
     }
 

@@ -54,6 +54,8 @@ public struct RawKeyValue {
     public let createRevision: Int64
     /// The revision of the newest change at the range's revision.
     public let modRevision: Int64
+    /// The number of that change within its transaction.
+    public let subRevision: Int64
     /// The number of changes since the creation, itself included.
     public let version: Int64
     /// Whether the stored bytes name a lease.

@@ -71,6 +71,25 @@ struct RangeReader {
         return count
     }
 
+    /// Visits the key-values of the range in key order until `visit` returns false.
+    func scan(_ range: KeyRange, at requested: Int64, visit: (RawKeyValue) -> Bool) throws(StoreError) {
+        let revision = try revision(for: requested)
+        if range.isEmpty { return }
+        var failure: StoreError?
+        index.forEach(from: range.start, to: range.bound) { key, record in
+            guard let state = record.pointee.state(at: revision), !state.isTombstone else { return true }
+            var goesOn = true
+            do throws(StoreError) {
+                try self.visit(key.bytes, state) { goesOn = visit($0) }
+            } catch {
+                failure = error
+                return false
+            }
+            return goesOn
+        }
+        if let failure { throw failure }
+    }
+
     @inline(__always)
     private func visit(
         _ key: UnsafeRawBufferPointer, _ state: KeyState, _ visit: (RawKeyValue) -> Void
@@ -79,7 +98,7 @@ struct RangeReader {
             visit(
                 RawKeyValue(
                     key: key, encoded: bytes, createRevision: state.created, modRevision: state.main,
-                    version: state.version, hasLease: state.isLeased))
+                    subRevision: Int64(state.sub), version: state.version, hasLease: state.isLeased))
         }
     }
 

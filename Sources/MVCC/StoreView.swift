@@ -57,6 +57,37 @@ public final class StoreView: Sendable {
         return (count, currentRevision)
     }
 
+    /// Visits the key-values of a range in ascending key order until `visit` returns false, for one who reads a large range
+    /// in pieces.
+    ///
+    /// - Parameters:
+    ///   - key: The first key.
+    ///   - end: The key behind the last one; a single zero byte for all keys from `key` on.
+    ///   - revision: The revision to read at, 0 for the current one.
+    ///   - visit: Gets each key-value; its pointers are valid during the call.
+    public func scan(
+        from key: [UInt8], to end: [UInt8], revision: Int64, visit: (RawKeyValue) -> Bool
+    ) throws(StoreError) {
+        let reader = self.reader
+        try withRange(key, end) { (range) throws(StoreError) in
+            try reader.scan(range, at: revision, visit: visit)
+        }
+    }
+
+    /// Calls `body` with the stored bytes of the key-value that a change made, valid during the call. The change must be
+    /// one that a range of this view has visited.
+    public func withKeyValue(
+        at revision: Revision, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(StoreError) {
+        let found: Bool
+        do throws(BackendError) {
+            found = try backend.withValue(main: revision.main, sub: revision.sub, body)
+        } catch {
+            throw .backend(error)
+        }
+        guard found else { throw .corrupt(revision: revision, what: "it was in the file before") }
+    }
+
     /// Visits all changes from the revision `from` through `through` in revision order, as a watcher that lags behind
     /// needs them.
     ///

@@ -181,7 +181,18 @@ struct Transcript {
             }
         case .txn(let request):
             request.encode(into: &writer)
-            try apply(.txn, writer.bytes) { Describe.txn(try Etcdserverpb_TxnResponse(serializedBytes: $0)) }
+            let view = applier.store.view()
+            var logged: [UInt8]?
+            try apply(.txn, writer.bytes) { bytes in
+                logged = bytes
+                return Describe.txn(try Etcdserverpb_TxnResponse(serializedBytes: bytes))
+            }
+            if TxnQuery.isReadOnly(request) {
+                let header = ResponseHeader(clusterID: Self.cluster, memberID: Self.member, raftTerm: 2)
+                Pieces.expect(logged) { head throws(EtcdError) in
+                    try ReadAnswer(request, on: view, header: header, head: head)
+                }
+            }
         case .range(let request): try range(request)
         case .none: Issue.record("no operation")
         }
@@ -200,6 +211,9 @@ struct Transcript {
             return Describe.range(try Etcdserverpb_RangeResponse(serializedBytes: bytes))
         }
         #expect(logged == (try? direct.get()), "the view answers otherwise")
+        Pieces.expect(logged) { head throws(EtcdError) in
+            try ReadAnswer(request, on: view, header: header, head: head)
+        }
     }
 
     // MARK: Leases and alarms
