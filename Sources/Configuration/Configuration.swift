@@ -110,6 +110,9 @@ public struct MemberConfiguration: Sendable {
             .failure(InvalidConfiguration("open \($0): no such file or directory"))
         }
     ) throws(InvalidConfiguration) -> Request {
+        if let word = arguments.first, word == "gateway" || word == "grpc-proxy" {
+            throw InvalidConfiguration("the command '\(word)' is not part of this server; etcd's own has it")
+        }
         let settings = Settings(definitions)
         let commandLine = CommandLineReading(arguments, into: settings)
         if commandLine.wantsHelp { return .showHelp }

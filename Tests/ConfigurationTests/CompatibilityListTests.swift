@@ -1,0 +1,175 @@
+import Foundation
+import Testing
+
+@testable import Configuration
+
+/// docs/compatibility/config.json, which says of each flag, variable and key how it compares with etcd 3.7, is made out
+/// of the definitions. `CONFIGURATION_LIST=write swift test --filter CompatibilityListTests` writes it anew.
+@Suite struct CompatibilityListTests {
+    private static let everyFlag = "ConfigurationTests/EveryFlagTests/eachWayIsTheSame"
+    private static let manners = "Tests/EndToEnd/test_manners.py::"
+    private static let configuration = "Tests/EndToEnd/test_configuration.py::"
+
+    /// Flags of other versions, which etcd 3.7 refuses as unknown.
+    private static let older: Set<String> = [
+        "max-snapshots", "discovery", "discovery-proxy", "enable-v2", "experimental-enable-v2v3", "proxy",
+        "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout", "proxy-write-timeout",
+        "proxy-read-timeout", "debug", "log-package-levels",
+    ]
+
+    /// What is different beyond that, and why.
+    private static let differences: [String: String] = [
+        "max-concurrent-streams": "when not given, a client may have 16,384 streams on a connection instead of four billion",
+        "compaction-batch-limit": "when not given, a batch is 250 revisions, so that no write waits for one",
+        "compaction-sleep-interval":
+            "when not given, the pause is as long as the batch took, so compacting takes at most half of a core",
+        "config-file": "unknown keys are refused by name and line instead of ignored; durations may also be texts such as 5s",
+        "experimental-enable-v2v3": "refused unless empty: the v2 API is not served from the v3 store",
+        "proxy": "only 'off'; the v2 proxy is refused",
+        "memory-mlock": "refused when the system does not allow it, instead of going on without",
+        "log-outputs": "lines wait in memory for a slow destination; beyond 8 MiB they are dropped and counted",
+    ]
+    /// Tests that show what follows from a flag, beyond that it is read.
+    private static let shown: [String: [String]] = [
+        "name": ["Tests/EndToEnd/test_cli.py::test_environment"],
+        "data-dir": ["Tests/EndToEnd/test_cli.py::test_environment"],
+        "wal-dir": ["Tests/EndToEnd/test_cli.py::test_wal_directory"],
+        "max-txn-ops": ["Tests/EndToEnd/test_cli.py::test_environment"],
+        "listen-client-urls": [manners + "test_unix_socket"],
+        "listen-peer-urls": [manners + "test_peers_by_unix_sockets"],
+        "initial-advertise-peer-urls": [manners + "test_peers_by_unix_sockets"],
+        "initial-cluster": ["Tests/EndToEnd/test_cli.py::test_ids_of_a_cluster"],
+        "initial-cluster-token": ["Tests/EndToEnd/test_cli.py::test_ids_of_a_cluster"],
+        "socket-reuse-port": [manners + "test_a_port_may_be_shared"],
+        "log-level": ["Tests/EndToEnd/test_cli.py::test_log_level"],
+        "log-format": [manners + "test_console_lines"],
+        "log-outputs": [manners + "test_several_log_outputs", "LogOutputTests/JournalTests"],
+        "enable-log-rotation": [manners + "test_log_rotation"],
+        "log-rotation-config-json": [manners + "test_log_rotation", "LogOutputTests/FileDestinationTests"],
+        "unsafe-no-fsync": [manners + "test_unsafe_no_fsync_says_so"],
+        "watch-progress-notify-interval": [manners + "test_progress_is_notified_as_often_as_asked"],
+        "compaction-batch-limit": [manners + "test_compaction_in_small_batches"],
+        "compaction-sleep-interval": [manners + "test_compaction_in_small_batches"],
+        "heartbeat-interval": [manners + "test_a_leader_hands_over_before_it_ends"],
+        "election-timeout": [manners + "test_a_leader_hands_over_before_it_ends"],
+        "config-file": [configuration + "test_a_file_stands_alone", configuration + "test_unknown_keys_are_refused_by_name"],
+        "version": [configuration + "test_help_and_version"],
+        "feature-gates": ["ConfigurationTests/ConsistencyTests"],
+        "max-learners": [configuration + "test_deprecated_flags_warn_and_work"],
+        "proxy": ["ConfigurationTests/ConfigurationTests/allMistakesAreNamedAtOnce"],
+        "discovery-fallback": ["ConfigurationTests/ConfigurationTests/mistakesAreNamed"],
+    ]
+
+    private struct Row {
+        var kind: String
+        var name: String
+        var why = ""
+        var isAbsent = false
+        var tests: [String]
+
+        var line: String {
+            let status = isAbsent ? "absent" : why.isEmpty ? "same" : "different"
+            let list = tests.map(Self.quoted).joined(separator: ", ")
+            let reason = why.isEmpty ? "" : ", \"why\": \(Self.quoted(why))"
+            return "{\"kind\": \"\(kind)\", \"name\": \(Self.quoted(name)), \"status\": \"\(status)\"\(reason), "
+                + "\"tests\": [\(list)]}"
+        }
+
+        private static func quoted(_ text: String) -> String {
+            "\"\(text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
+        }
+    }
+
+    private static func why(_ flag: FlagDefinition, named name: String) -> String {
+        if case .none(let reason) = flag.effect { return "taken with a warning and without effect: \(reason)" }
+        if flag.kind == .ignored { return "" }
+        if let difference = differences[flag.name] { return difference }
+        if older.contains(name) || name.hasPrefix("experimental-") || name == "log-output" {
+            return "of etcd before 3.7, and still taken"
+        }
+        return ""
+    }
+
+    private static func tests(_ flag: FlagDefinition) -> [String] {
+        if flag.kind == .ignored { return ["ConfigurationTests/EveryFlagTests/droppedFlagsWarn"] }
+        if let shown = shown[flag.name], flag.name == "config-file" || flag.name == "version" { return shown }
+        return [everyFlag] + (shown[flag.name] ?? [])
+    }
+
+    private static var rows: [Row] {
+        var rows: [Row] = []
+        for flag in MemberConfiguration.definitions {
+            for name in flag.names {
+                let (why, tests) = (why(flag, named: name), tests(flag))
+                rows.append(Row(kind: "flag", name: "--\(name)", why: why, tests: tests))
+                guard flag.kind != .ignored, name != "version" else { continue }
+                rows.append(
+                    Row(
+                        kind: "environment", name: FlagDefinition.environmentName(name), why: why,
+                        tests: name == "config-file" ? tests : [everyFlag]))
+                guard let path = flag.filePath else { continue }
+                let key = name == flag.name ? path.joined(separator: ".") : name
+                rows.append(Row(kind: "config", name: key, why: fileReason(flag, key) ?? why, tests: [everyFlag]))
+            }
+        }
+        return rows + general
+    }
+
+    private static func fileReason(_ flag: FlagDefinition, _ key: String) -> String? {
+        if key.hasSuffix(".crl-file") { return "etcd has no key for it" }
+        return ["raft-read-timeout", "raft-write-timeout"].contains(key) ? "etcd has no key for it" : nil
+    }
+
+    private static let general = [
+        Row(
+            kind: "environment", name: "a flag and its variable at once",
+            tests: [configuration + "test_a_flag_and_its_variable_at_once"]),
+        Row(kind: "environment", name: "a wrong value in a variable", tests: [configuration + "test_wrong_variables"]),
+        Row(
+            kind: "environment", name: "ETCD_… that belongs to no flag",
+            why: "warned of by its name alone, since the value may be a password",
+            tests: [configuration + "test_unknown_variables_are_warned_of"]),
+        Row(
+            kind: "environment", name: "NOTIFY_SOCKET", why: "STOPPING=1 is sent too",
+            tests: [manners + "test_systemd_is_told"]),
+        Row(
+            kind: "config", name: "an unknown key", why: "refused by name and line; etcd ignores it",
+            tests: [configuration + "test_unknown_keys_are_refused_by_name"]),
+        Row(
+            kind: "config", name: "a value of a wrong type", why: "the same are refused, with file, line and key",
+            tests: [configuration + "test_wrong_files", "ConfigurationTests/FileTests/mistakesNameTheirLine"]),
+        Row(kind: "exit", name: "0 after --help and --version", tests: [configuration + "test_help_and_version"]),
+        Row(
+            kind: "exit", name: "2 for a command line that cannot be read",
+            why: "the texts are etcd's, but all mistakes are listed at once",
+            tests: [configuration + "test_wrong_command_lines", configuration + "test_all_mistakes_at_once"]),
+        Row(
+            kind: "exit", name: "1 for a configuration that is wrong",
+            why: "the texts are etcd's, but all mistakes are listed at once, in plain lines as etcd 3.4 has them",
+            tests: [configuration + "test_wrong_command_lines", configuration + "test_wrong_files"]),
+        Row(
+            kind: "exit", name: "1 when an address cannot be listened at",
+            tests: ["Tests/EndToEnd/test_cli.py::test_port_in_use"]),
+        Row(
+            kind: "exit", name: "1 when a log file cannot be had",
+            tests: [manners + "test_a_log_file_that_cannot_be_had"]),
+        Row(
+            kind: "exit", name: "by the signal after SIGTERM and SIGINT",
+            tests: [configuration + "test_the_process_ends_by_its_signal"]),
+        Row(
+            kind: "exit", name: "a second signal", why: "ends the process at once",
+            tests: [manners + "test_a_second_signal_ends_the_process_at_once"]),
+        Row(
+            kind: "exit", name: "etcd gateway, etcd grpc-proxy", why: "not part of this server", isAbsent: true,
+            tests: [configuration + "test_proxies_are_refused_by_name"]),
+    ]
+
+    @Test func theListIsWhatTheDefinitionsSay() throws {
+        let path = #filePath.replacing("Tests/ConfigurationTests/CompatibilityListTests.swift", with: "docs/compatibility/config.json")
+        let text = "[\n" + Self.rows.map(\.line).joined(separator: ",\n") + "\n]\n"
+        if ProcessInfo.processInfo.environment["CONFIGURATION_LIST"] == "write" {
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+        }
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == text, "CONFIGURATION_LIST=write makes it anew")
+    }
+}

@@ -1,0 +1,274 @@
+"""Listeners of other kinds, log outputs, and what the system is told."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import settings
+from harness.etcdctl import Session
+from harness.member import Member, clean_environment
+from harness.ports import free_port
+from harness.waiting import wait_until
+
+
+def curl(*words: str) -> str:
+    return subprocess.run(["curl", "-s", *words], capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+@pytest.mark.parametrize("genuine", [True, False], ids=["genuine", "ours"])
+def test_unix_socket(directory, genuine):
+    """A client reaches the member by a socket in the file system; the file goes with the member."""
+    binary = settings.GENUINE if genuine else settings.UNDER_TEST
+    path = directory / "client.sock"
+    member = Member(binary, directory)
+    member.launch(f"--listen-client-urls=http://{member.endpoint},unix://{path}")
+    try:
+        member.wait_healthy()
+        done = subprocess.run(
+            [settings.ETCDCTL, "--endpoints", f"unix://{path}", "put", "a", "1"], capture_output=True, text=True,
+            timeout=30, env=clean_environment() | {"ETCDCTL_API": "3"}, check=False)
+        assert done.stdout == "OK\n", done.stderr
+        assert json.loads(curl("--unix-socket", str(path), "http://localhost/version"))["etcdserver"]
+        assert Session(member).quiet("get", "a").output == "a\n1\n"
+        member.stop()
+        assert not path.exists()
+    finally:
+        member.close()
+
+
+@pytest.mark.ours_only
+def test_peers_by_unix_sockets(directory):
+    """Three members that know each other by sockets alone."""
+    names = ["a", "b", "c"]
+    cluster = ",".join(f"{name}=unix://{directory}/{name}.sock" for name in names)
+    members = []
+    try:
+        for name in names:
+            member = Member(settings.UNDER_TEST, directory / name)
+            member.launch(
+                f"--name={name}", f"--listen-peer-urls=unix://{directory}/{name}.sock",
+                f"--initial-advertise-peer-urls=unix://{directory}/{name}.sock", f"--initial-cluster={cluster}")
+            members.append(member)
+        for member in members:
+            member.wait_healthy()
+        Session(members[0]).quiet("put", "a", "1")
+        assert Session(members[2]).quiet("get", "a").output == "a\n1\n"
+    finally:
+        for member in members:
+            member.close()
+
+
+@pytest.mark.ours_only
+def test_a_port_may_be_shared(member_with):
+    """With --socket-reuse-port a second process listens at the same port; without, it cannot."""
+    first: Member = member_with(None, "--socket-reuse-port").start()
+    second: Member = member_with(None, "--socket-reuse-port")
+    second.port = first.port
+    second.launch()
+    wait_until(lambda: "ready to serve" in second.log(), "the second member to serve")
+    third: Member = member_with()
+    third.port = first.port
+    third.launch()
+    assert third.process.wait(30) == 1
+    assert "address already in use" in third.log()
+    third.process = None
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+@pytest.mark.parametrize("genuine", [True, False], ids=["genuine", "ours"])
+def test_systemd_is_told(directory, kind, genuine):
+    """READY=1 when the member serves; this server also says STOPPING=1."""
+    member = Member(settings.GENUINE if genuine else settings.UNDER_TEST, directory)
+    name = str(directory / "notify") if kind == "path" else f"@etcd-test-{os.getpid()}-{member.port}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service_manager:
+        service_manager.bind(name if kind == "path" else "\0" + name[1:])
+        service_manager.settimeout(30)
+        process = subprocess.Popen(
+            member.command(), env=clean_environment() | {"NOTIFY_SOCKET": name}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=directory)
+        try:
+            assert service_manager.recv(100) == b"READY=1"
+            assert member.is_healthy()
+            process.send_signal(signal.SIGTERM)
+            if not genuine:
+                assert service_manager.recv(100) == b"STOPPING=1"
+            assert process.wait(15) == -signal.SIGTERM
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.ours_only
+def test_a_second_signal_ends_the_process_at_once(directory):
+    """One that is held up while it stops can be told twice. Here it waits for a peer that never answers to take over."""
+    member = Member(settings.UNDER_TEST, directory)
+    member.launch()
+    try:
+        member.wait_healthy()
+        os.kill(member.process.pid, signal.SIGSTOP)
+        member.process.send_signal(signal.SIGTERM)
+        member.process.send_signal(signal.SIGINT)
+        os.kill(member.process.pid, signal.SIGCONT)
+        assert member.process.wait(15) in (-signal.SIGTERM, -signal.SIGINT)
+        member.process = None
+    finally:
+        member.close()
+
+
+@pytest.mark.ours_only
+def test_several_log_outputs(member_with, directory):
+    """The same lines go everywhere, standard output included."""
+    member: Member = member_with(None, "--log-outputs=stdout", f"--log-outputs=stdout,{directory}/a.log,{directory}/b.log")
+    member.start()
+    member.stop()
+    one, two = ((directory / name).read_text() for name in ("a.log", "b.log"))
+    assert one == two == member.log()
+    assert all(json.loads(line)["msg"] for line in one.strip().split("\n"))
+
+
+@pytest.mark.ours_only
+def test_console_lines(member_with):
+    member: Member = member_with(None, "--log-format=console").start()
+    member.stop()
+    for line in member.log().strip().split("\n"):
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\S*\t(debug|info|warn|error)\t\S+:\d+\t[^\t]+(\t\{.*\})?$", line), line
+
+
+@pytest.mark.ours_only
+def test_a_log_file_that_cannot_be_had(directory):
+    member = Member(settings.UNDER_TEST, directory)
+    member.launch("--log-outputs=/nowhere/etcd.log")
+    assert member.process.wait(30) == 1
+    assert member.log() == "open /nowhere/etcd.log: no such file or directory\n"
+    member.process = None
+
+
+@pytest.mark.ours_only
+def test_log_rotation(member_with, directory):
+    """At one megabyte a new file begins; two old ones are kept, compressed."""
+    logs = directory / "logs"
+    logs.mkdir()
+    member: Member = member_with(
+        None, f"--log-outputs={logs}/etcd.log", "--enable-log-rotation", "--log-level=debug",
+        '--log-rotation-config-json={"maxsize": 1, "maxbackups": 2, "compress": true}')
+    # Lines of 900 kB: each environment variable that is no flag's is warned of by its name.
+    name = "ETCD_" + "A" * 100_000
+    member.starts = 1
+    for _ in range(4):
+        with open(member.log_path, "wb") as log:
+            member.process = subprocess.Popen(
+                member.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=member.directory,
+                env=clean_environment() | {f"{name}{number}": "" for number in range(9)})
+        member.wait_healthy()
+        member.stop()
+    assert (logs / "etcd.log").stat().st_size <= 1 << 20
+    old = sorted(path.name for path in logs.iterdir() if path.name != "etcd.log")
+    assert 1 <= len(old) <= 3
+    assert all(re.match(r"etcd-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log(\.gz)?$", name) for name in old), old
+
+
+@pytest.mark.ours_only
+def test_a_reader_that_stops_reading_the_log_holds_nobody_up(directory):
+    """Standard error is a pipe that is full: the member goes on serving."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    try:
+        while True:
+            os.write(write, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    os.set_blocking(write, True)
+    member = Member(settings.UNDER_TEST, directory)
+    member.process = subprocess.Popen(
+        member.command("--log-level=debug"), stdin=subprocess.DEVNULL, stdout=write, stderr=write, cwd=directory,
+        env=clean_environment())
+    try:
+        member.wait_healthy()
+        ctl = Session(member)
+        for number in range(20):
+            ctl.quiet("put", "a", number)
+        member.process.send_signal(signal.SIGTERM)
+        # The last lines are waited for a little, and then given up.
+        assert member.process.wait(15) == -signal.SIGTERM
+        member.process = None
+    finally:
+        os.close(read)
+        os.close(write)
+        member.close()
+
+
+@pytest.mark.ours_only
+def test_unsafe_no_fsync_says_so(member_with):
+    member: Member = member_with(None, "--unsafe-no-fsync").start()
+    assert "LOSES DATA" in member.log()
+    trace = Path(f"/proc/{member.process.pid}/io")
+    Session(member).quiet("put", "a", "1")
+    assert trace.exists()
+    member.kill()
+    # The process alone was killed, so the system still has what was written.
+    member.start()
+    assert Session(member).quiet("get", "a").output == "a\n1\n"
+
+
+@pytest.mark.ours_only
+def test_progress_is_notified_as_often_as_asked(member_with):
+    member: Member = member_with(None, "--watch-progress-notify-interval=200ms").start()
+    process = subprocess.Popen(
+        [settings.ETCDCTL, "--endpoints", member.endpoint, "watch", "a", "--progress-notify"], text=True,
+        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=clean_environment() | {"ETCDCTL_API": "3"})
+    try:
+        assert process.stdout.readline() == "progress notify: 1\n"
+        assert process.stdout.readline() == "progress notify: 1\n"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.ours_only
+def test_compaction_in_small_batches(member_with):
+    """A batch of one revision and a pause: it takes its time, and ends."""
+    member: Member = member_with(
+        None, "--compaction-batch-limit=1", "--compaction-sleep-interval=50ms").start()
+    ctl = Session(member)
+    for number in range(10):
+        ctl.quiet("put", "a", number)
+    begun = time.monotonic()
+    ctl.quiet("compact", 10, "--physical")
+    wait_until(lambda: "finished scheduled compaction" in member.log(), "the compaction to end")
+    assert time.monotonic() - begun > 0.3
+
+
+@pytest.mark.ours_only
+def test_a_leader_hands_over_before_it_ends(directory):
+    """On SIGTERM another member leads before the leader has gone, whatever the timers say."""
+    ports = [free_port() for _ in range(3)]
+    cluster = ",".join(f"m{index}=http://127.0.0.1:{port}" for index, port in enumerate(ports))
+    members = []
+    try:
+        for index, port in enumerate(ports):
+            member = Member(settings.UNDER_TEST, directory / str(index))
+            member.peer_port = port
+            member.launch(
+                f"--name=m{index}", f"--initial-advertise-peer-urls=http://127.0.0.1:{port}",
+                f"--initial-cluster={cluster}", "--heartbeat-interval=200", "--election-timeout=5000")
+            members.append(member)
+        for member in members:
+            member.wait_healthy()
+        leader = next(member for member in members if "became leader" in member.log())
+        leader.stop()
+        log = leader.log()
+        assert log.index("leadership transfer finished") < log.index("closed etcd server")
+        for member in members:
+            if member is not leader:
+                assert member.is_healthy()
+    finally:
+        for member in members:
+            member.close()
