@@ -241,7 +241,7 @@ public struct MemberConfiguration: Sendable {
                     + "(unexpected empty host (\(url.text)))")
         }
         // A file keeps the default beside its own listeners, as in etcd.
-        if settings.file == nil && settings.isGiven("listen-client-urls")
+        if settings.file == nil && settings.isGiven("listen-client-urls") && settings.refused.isEmpty
             && !settings.isGiven("advertise-client-urls")
         {
             settings.note("--advertise-client-urls is required when --listen-client-urls is set explicitly")

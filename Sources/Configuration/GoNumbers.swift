@@ -26,7 +26,8 @@ enum GoNumber {
         let isPrefixed = radix != 10
         if !isPrefixed, rest.count > 1, rest.first == "0" { radix = 8 }
         if rest.contains("_") {
-            guard isPrefixed || radix == 8, !rest.hasSuffix("_"), !rest.contains("__") else { return .failure(.syntax) }
+            let isBetween = isPrefixed || !rest.hasPrefix("_")
+            guard isBetween, !rest.hasSuffix("_"), !rest.contains("__") else { return .failure(.syntax) }
             rest = Substring(rest.replacing("_", with: ""))
         }
         guard !rest.isEmpty, rest.allSatisfy({ digit(of: $0).map { $0 < radix } ?? false }) else {

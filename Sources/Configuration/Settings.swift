@@ -26,6 +26,8 @@ final class Settings {
     let definitions: [String: FlagDefinition]
     /// What was given, by the name that was used.
     private(set) var given: [String: Value] = [:]
+    /// The names whose values could not be used.
+    private(set) var refused: Set<String> = []
     private(set) var mistakes: [InvalidConfiguration.Mistake] = []
     /// The file that all comes from, when there is one.
     var file: String?
@@ -179,6 +181,7 @@ final class Settings {
 
     /// Notes that a value cannot be used, in the words that etcd has for the way by which it came.
     func refuse(_ value: Value, _ reason: String) {
+        refused.insert(value.name)
         let shown = definition(value.name).isSecret ? "(hidden)" : value.text
         switch value.source {
         case .argument where definition(value.name).kind == .toggle:

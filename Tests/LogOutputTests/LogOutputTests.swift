@@ -1,12 +1,12 @@
-import Configuration
 import Glibc
 import Logging
 import Testing
 
+@testable import Configuration
 @testable import LogOutput
 
 @Suite struct LogEncodingTests {
-    private static let time = LogTime(timespec(tv_sec: 1_795_253_569, tv_nsec: 14_306_999), isLocal: false)
+    private static var time: LogTime { LogTime(timespec(tv_sec: 1_795_253_569, tv_nsec: 14_306_999), isLocal: false) }
 
     private func line(_ format: LoggingSettings.Format, _ message: String, _ fields: Logger.Metadata = [:]) -> String {
         LogEncoding(format: format).line(
@@ -83,8 +83,8 @@ private final class Holding: LogDestination, @unchecked Sendable {
         let kept = destination.lines.filter { $0.hasPrefix("line ") }.count
         let told = destination.lines.filter { $0.contains("dropped log lines") }
         #expect(kept < 100)
-        #expect(told.count == 1)
-        #expect(told.first?.contains("\"count\":\(1000 - kept)}") == true)
+        let counts = told.compactMap { $0.split(separator: "\"count\":").last?.prefix { $0.isNumber } }.compactMap { Int($0) }
+        #expect(counts.reduce(0, +) == 1000 - kept)
     }
 
     @Test func aLevelIsForTheWholeProcess() {
