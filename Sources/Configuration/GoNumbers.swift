@@ -6,6 +6,9 @@ enum GoNumber {
 
         /// Go's words.
         var text: String { self == .syntax ? "parse error" : "value out of range" }
+
+        /// The words of `strconv`, which Go's flag package replaces.
+        var strconvText: String { self == .syntax ? "invalid syntax" : "value out of range" }
     }
 
     /// The number of a text with an optional sign; `0x`, `0o`, `0b` and a leading zero name other bases, and underscores

@@ -1,3 +1,5 @@
+import Membership
+
 /// Flags of TLS, and of which web pages may talk to the member.
 extension MemberConfiguration {
     private static let client = "client-transport-security"
@@ -165,6 +167,15 @@ public struct HTTPSettings: Equatable, Sendable {
 
     init(_ settings: Settings) {
         allowedOrigins = settings.list("cors")
+        for origin in allowedOrigins where allowedOrigins != ["*"] {
+            do throws(ServiceURL.Invalid) {
+                _ = try ServiceURL(parsing: origin)
+            } catch {
+                guard let value = settings.value(of: "cors") else { break }
+                settings.refuse(value, error.description)
+                break
+            }
+        }
         allowedHosts = settings.list("host-whitelist")
         servesGateway = settings.isOn("enable-grpc-gateway")
         servesProfiles = settings.isOn("enable-pprof")

@@ -88,6 +88,10 @@ final class Settings {
             case .success(let number): return number
             case .failure(let failure):
                 reason = failure.text
+                if definition(name).kind == .unsigned(upTo: UInt64(UInt32.max)) {
+                    // A type of etcd's own reads this one, and says what strconv says.
+                    reason = "strconv.ParseUint: parsing \"\(text)\": \(failure.strconvText)"
+                }
                 return nil
             }
         } reason: {

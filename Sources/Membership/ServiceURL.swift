@@ -16,42 +16,54 @@ public struct ServiceURL: Equatable, Hashable, Sendable {
     /// The TCP port; zero for a socket.
     public var port: Int
 
-    /// Reads `scheme://host:port`.
+    /// Reads `scheme://host:port`, or `unix:` and a path. What is wrong is said in the words of Go and etcd.
     public init(parsing text: String) throws(Invalid) {
-        // A socket's path may stand behind the colon alone.
-        for scheme in [Scheme.unix, .unixs] where text.hasPrefix("\(scheme.rawValue):/") && !text.contains("://") {
-            self.scheme = scheme
-            host = String(text.dropFirst(scheme.rawValue.count + 1))
-            port = 0
-            return
-        }
-        guard let colon = text.range(of: "://") else {
-            throw Invalid(description: "URL \"\(text)\" has no scheme (http, https, unix or unixs)")
-        }
-        let name = String(text[..<colon.lower])
-        guard let scheme = Scheme(rawValue: name) else {
-            throw Invalid(description: "URL scheme must be http, https, unix, or unixs: \(text)")
-        }
+        let (scheme, behind) = try Self.scheme(of: text)
         self.scheme = scheme
-        var rest = text[colon.upper...]
+        let isRooted = behind.hasPrefix("//")
+        let rest = isRooted ? behind.dropFirst(2) : behind
         if scheme == .unix || scheme == .unixs {
             guard !rest.isEmpty else { throw Invalid(description: "URL \"\(text)\" names no socket") }
             host = String(rest)
             port = 0
             return
         }
-        if rest.hasSuffix("/") { rest = rest.dropLast() }
-        guard !rest.contains("/") else { throw Invalid(description: "URL must not contain a path: \(text)") }
-        guard let mark = rest.lastIndex(of: ":"), !rest[mark...].contains("]") else {
+        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        if let space = authority.first(where: { $0 == " " || $0 == "\"" || $0 == "<" || $0 == ">" }) {
+            throw Invalid(description: "parse \"\(text)\": invalid character \"\(space)\" in host name")
+        }
+        let isBracketed = authority.hasPrefix("[")
+        guard isRooted, let mark = authority.lastIndex(of: ":"), !authority[mark...].contains("]"),
+            isBracketed || authority.firstIndex(of: ":") == mark
+        else {
             throw Invalid(description: "URL address does not have the form \"host:port\": \(text)")
         }
-        guard let number = Int(rest[rest.index(after: mark)...]), (0...65535).contains(number) else {
+        let digits = authority[authority.index(after: mark)...]
+        guard digits.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
+            throw Invalid(description: "parse \"\(text)\": invalid port \":\(digits)\" after host")
+        }
+        guard authority.count == rest.count else {
+            throw Invalid(description: "URL must not contain a path: \(text)")
+        }
+        guard let number = Int(digits), (0...65535).contains(number) else {
             throw Invalid(description: "URL \"\(text)\" has no port from 0 to 65535")
         }
-        var address = rest[..<mark]
-        if address.hasPrefix("[") && address.hasSuffix("]") { address = address.dropFirst().dropLast() }
-        host = String(address)
+        host = String(isBracketed ? authority[..<mark].dropFirst().dropLast() : authority[..<mark])
         port = number
+    }
+
+    /// The scheme of a URL, and what stands behind its colon.
+    private static func scheme(of text: String) throws(Invalid) -> (scheme: Scheme, rest: Substring) {
+        let unknown = Invalid(description: "URL scheme must be http, https, unix, or unixs: \(text)")
+        guard let colon = text.firstIndex(of: ":") else { throw unknown }
+        let name = text[..<colon]
+        if name.isEmpty { throw Invalid(description: "parse \"\(text)\": missing protocol scheme") }
+        guard name.first?.isLetter == true else {
+            if name.contains("/") { throw unknown }
+            throw Invalid(description: "parse \"\(text)\": first path segment in URL cannot contain colon")
+        }
+        guard let scheme = Scheme(rawValue: name.lowercased()) else { throw unknown }
+        return (scheme, text[text.index(after: colon)...])
     }
 
     /// The URL as text.
@@ -68,17 +80,5 @@ public struct ServiceURL: Equatable, Hashable, Sendable {
         case .unix, .unixs: host
         case .http, .https: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         }
-    }
-}
-
-extension String {
-    /// Where `mark` first stands.
-    fileprivate func range(of mark: String) -> (lower: Index, upper: Index)? {
-        var lower = startIndex
-        while lower < endIndex {
-            if self[lower...].hasPrefix(mark) { return (lower, index(lower, offsetBy: mark.count)) }
-            lower = index(after: lower)
-        }
-        return nil
     }
 }

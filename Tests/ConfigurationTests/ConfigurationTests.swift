@@ -66,7 +66,8 @@ import Testing
             (["--heartbeat-interval=-1"], "invalid value \"-1\" for flag -heartbeat-interval: parse error", 2),
             (
                 ["--max-concurrent-streams=4294967296"],
-                "invalid value \"4294967296\" for flag -max-concurrent-streams: value out of range", 2
+                "invalid value \"4294967296\" for flag -max-concurrent-streams: "
+                    + "strconv.ParseUint: parsing \"4294967296\": value out of range", 2
             ),
             (["--enable-v2=maybe"], "invalid boolean value \"maybe\" for -enable-v2: parse error", 2),
             (["--grpc-keepalive-timeout=5"], "invalid value \"5\" for flag -grpc-keepalive-timeout: parse error", 2),
