@@ -21,7 +21,7 @@ import Testing
     @Test(
         arguments: [
             ("http://127.0.0.1:2379", "http://127.0.0.1:2379"),
-            ("https://[::1]:2379/", "https://[::1]:2379"),
+            ("https://[::1]:2379", "https://[::1]:2379"),
             ("unix://run/etcd.sock", "unix://run/etcd.sock"),
             ("127.0.0.1:2379", "parse \"127.0.0.1:2379\": first path segment in URL cannot contain colon"),
             (":1", "parse \":1\": missing protocol scheme"),
