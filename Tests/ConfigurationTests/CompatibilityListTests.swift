@@ -19,11 +19,13 @@ import Testing
 
     /// What is different beyond that, and why.
     private static let differences: [String: String] = [
-        "max-concurrent-streams": "when not given, a client may have 16,384 streams on a connection instead of four billion",
+        "max-concurrent-streams":
+            "when not given, a client may have 16,384 streams on a connection instead of four billion",
         "compaction-batch-limit": "when not given, a batch is 250 revisions, so that no write waits for one",
         "compaction-sleep-interval":
             "when not given, the pause is as long as the batch took, so compacting takes at most half of a core",
-        "config-file": "unknown keys are refused by name and line instead of ignored; durations may also be texts such as 5s",
+        "config-file":
+            "unknown keys are refused by name and line instead of ignored; durations may also be texts such as 5s",
         "experimental-enable-v2v3": "refused unless empty: the v2 API is not served from the v3 store",
         "proxy": "only 'off'; the v2 proxy is refused",
         "memory-mlock": "refused when the system does not allow it, instead of going on without",
@@ -52,7 +54,9 @@ import Testing
         "compaction-sleep-interval": [manners + "test_compaction_in_small_batches"],
         "heartbeat-interval": [manners + "test_a_leader_hands_over_before_it_ends"],
         "election-timeout": [manners + "test_a_leader_hands_over_before_it_ends"],
-        "config-file": [configuration + "test_a_file_stands_alone", configuration + "test_unknown_keys_are_refused_by_name"],
+        "config-file": [
+            configuration + "test_a_file_stands_alone", configuration + "test_unknown_keys_are_refused_by_name",
+        ],
         "version": [configuration + "test_help_and_version"],
         "feature-gates": ["ConfigurationTests/ConsistencyTests"],
         "max-learners": [configuration + "test_deprecated_flags_warn_and_work"],

@@ -8,7 +8,8 @@ import Testing
     private static let samples: [String: String] = [
         "auth-token": "jwt,pub-key=a,sign-method=RS256", "auto-compaction-mode": "revision",
         "auto-compaction-retention": "5",
-        "cipher-suites": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "bcrypt-cost": "5", "cors": "http://example.com:80", "debug": "true",
+        "cipher-suites": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "bcrypt-cost": "5", "cors": "http://example.com:80", "debug": "true",
         "discovery-user": "name:word", "election-timeout": "2000", "feature-gates": "CompactHashCheck=true",
         "heartbeat-interval": "50", "host-whitelist": "a,b", "initial-cluster": "default=http://localhost:2380",
         "log-format": "console", "log-level": "warn", "log-outputs": "stdout",

@@ -83,7 +83,9 @@ private final class Holding: LogDestination, @unchecked Sendable {
         let kept = destination.lines.filter { $0.hasPrefix("line ") }.count
         let told = destination.lines.filter { $0.contains("dropped log lines") }
         #expect(kept < 100)
-        let counts = told.compactMap { $0.split(separator: "\"count\":").last?.prefix { $0.isNumber } }.compactMap { Int($0) }
+        let counts = told.compactMap { $0.split(separator: "\"count\":").last?.prefix { $0.isNumber } }.compactMap {
+            Int($0)
+        }
         #expect(counts.reduce(0, +) == 1000 - kept)
     }
 
