@@ -421,6 +421,7 @@ final class MemberThread: @unchecked Sendable {
         for (view, revision) in output.compactedViews { running.hashes.noteCompaction(view, at: revision) }
         updateStatus(output)
         finishProposals(output)
+        notifyStoreV2()
         for id in output.patientRequests { waiters[id]?.deadline = .max }
         answerRefusedForSpace(now: now)
         finishReads(output)

@@ -230,14 +230,16 @@ def test_version_3_with_a_user(member_with, make):
 # ---- DNS
 
 
-@pytest.mark.parametrize("kinds", (MIXES["ours"], MIXES["mixed"]), ids=("ours", "mixed"))
-def test_service_records(directory, kinds):
-    """Three members know a domain alone. The DNS is a stub, in a network and with a resolv.conf of its own."""
+def test_service_records(directory):
+    """Three members know a domain alone. The DNS is a stub, in a network and with a resolv.conf of its own.
+
+    None is of etcd 3.4, which gives up where there are no records for https beside those for http.
+    """
     script = Path(__file__).parent / "harness" / "domain.py"
     namespaces = ["unshare", "--net", "--mount"]
     if os.geteuid() != 0:
         namespaces[1:1] = ["--user", "--map-root-user"]
-    binaries = [settings.GENUINE if kind == GO else settings.UNDER_TEST for kind in kinds]
+    binaries = [settings.UNDER_TEST] * 3
     done = subprocess.run(
         [*namespaces, sys.executable, str(script), str(directory), *binaries], capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
