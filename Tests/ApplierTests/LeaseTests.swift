@@ -136,7 +136,7 @@ import Testing
             error resourceExhausted: etcdserver: mvcc: database space exceeded
             error resourceExhausted: etcdserver: mvcc: database space exceeded
             error resourceExhausted: etcdserver: mvcc: database space exceeded
-            error resourceExhausted: etcdserver: mvcc: database space exceeded
+            rev=2 then | (txn then)
             rev=2 then | get@2 [a=1@2 lease 7] of 1
             rev=3 then | delete@3 deleted 1
             rev=3 [] of 0
