@@ -201,7 +201,8 @@ public final class PiecewiseRange: @unchecked Sendable {
     }
 
     /// A view never changes, so this is damage.
-    private static let changed = EtcdError(.unknown, "etcdserver: a range has fewer pairs than it had when it was counted")
+    private static let changed = EtcdError(
+        .unknown, "etcdserver: a range has fewer pairs than it had when it was counted")
 
     // MARK: Order
 

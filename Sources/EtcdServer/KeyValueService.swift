@@ -208,8 +208,8 @@ final class KeyValueService: Sendable {
                     call, confirming: { [authority] () throws(EtcdError) in try authority.confirm(checked) },
                     observing: { [reads] in reads.noteTransaction(request, arrival: arrival, $0) }
                 ) { () throws(EtcdError) in
-                try ReadAnswer(request, on: view, header: header, head: LargeReads.headBytes)
-            }
+                    try ReadAnswer(request, on: view, header: header, head: LargeReads.headBytes)
+                }
             }
         }
     }
