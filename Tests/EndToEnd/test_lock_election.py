@@ -291,6 +291,44 @@ def test_requests_that_do_not_decode(pair):
         client.close()
 
 
+def test_users_lock_what_they_may_write(pair):
+    """The services do for a user what the user may do, and no more; they say so as etcd's do, without a code."""
+
+    def script(calls: Calls) -> None:
+        for name in ("root", "ann"):
+            calls.quiet("Auth.UserAdd", name=name, password=name)
+            calls.quiet("Auth.RoleAdd", name=name)
+            calls.quiet("Auth.UserGrantRole", user=name, role=name)
+        calls.quiet("Auth.RoleGrantPermission", name="ann", perm={"permType": "READWRITE", "key": b"mine/", "range_end": b"mine0"})
+        for lease in (1, 2):
+            calls.quiet("Lease.LeaseGrant", ID=lease, TTL=100)
+        good(calls.quiet("Auth.AuthEnable"))
+        token = good(calls.quiet("Auth.Authenticate", name="ann", password="ann")).token
+
+        def start(what: str, metadata: Any, **fields: Any) -> Any:
+            return calls.client.method(what).future(request(what, **fields), timeout=20.0, metadata=metadata)
+
+        def call(what: str, metadata: Any = (("token", token),), **fields: Any) -> Any:
+            try:
+                return calls.note(f"{what} {fields}", start(what, metadata, **fields).result())
+            except grpc.RpcError as error:
+                return calls.note(f"{what} {fields}", Failure(error.code().name, error.details()))
+
+        call("Lock.Lock", name=b"mine", lease=1)
+        call("Lock.Lock", name=b"other", lease=1)
+        call("Lock.Lock", metadata=(), name=b"mine", lease=1)
+        call("Lock.Lock", metadata=(("token", "nobody.1"),), name=b"mine", lease=1)
+        call("Lock.Unlock", key=b"other/1")
+        call("Election.Campaign", name=b"other", lease=1)
+        call("Election.Leader", name=b"other")
+        waiting = start("Lock.Lock", (("token", token),), name=b"mine", lease=2)
+        wait_until(lambda: len(start("KV.Range", (("token", token),), key=b"mine/", range_end=b"mine0").result().kvs) == 2, "two in the line")
+        call("Lock.Unlock", key=b"mine/1")
+        calls.note("waiting", waiting.result())
+
+    pair.compare_calls(script)
+
+
 # ---- Many at once, and with etcd's clients
 
 
