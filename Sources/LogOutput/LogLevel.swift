@@ -17,10 +17,22 @@ public enum LogLevel {
         number.store(rank(level), ordering: .relaxed)
     }
 
+    /// The names that etcd 3.4 takes at run time, those of its old log, besides the names of the flag.
+    private static let olderNames: [String: Logger.Level] = [
+        "CRITICAL": .critical, "C": .critical, "E": .error, "0": .error, "WARNING": .warning, "W": .warning,
+        "1": .warning, "NOTICE": .info, "N": .info, "2": .info, "I": .info, "3": .info, "D": .debug, "4": .debug,
+        "TRACE": .debug, "T": .debug, "5": .debug,
+    ]
+
     /// Changes the level to one of etcd's names, in any case; false when the name is none of them.
     public static func set(named name: String) -> Bool {
-        guard let level = MemberConfiguration.LogLevel(rawValue: name.lowercased()) else { return false }
-        set(level.severity)
+        if let level = MemberConfiguration.LogLevel(rawValue: name.lowercased()) {
+            set(level.severity)
+        } else if let level = olderNames[name.uppercased()] {
+            set(level)
+        } else {
+            return false
+        }
         return true
     }
 

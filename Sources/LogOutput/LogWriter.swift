@@ -69,6 +69,7 @@ public final class LogWriter: @unchecked Sendable {
             case .file(let path): destinations.append(try FileDestination(path: path, rotation: settings.rotation))
             }
         }
+        CrashGrace.install()
         return LogWriter(destinations, format: settings.format)
     }
 

@@ -87,6 +87,7 @@ import Testing
     private static func why(_ flag: FlagDefinition, named name: String) -> String {
         if case .none(let reason) = flag.effect { return "taken with a warning and without effect: \(reason)" }
         if flag.kind == .ignored { return "" }
+        if name.hasPrefix("audit-log-") { return "etcd has no audit log" }
         if let difference = differences[flag.name] { return difference }
         if older.contains(name) || name.hasPrefix("experimental-") || name == "log-output" {
             return "of etcd before 3.7, and still taken"

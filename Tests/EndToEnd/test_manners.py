@@ -125,6 +125,17 @@ def test_a_second_signal_ends_the_process_at_once(directory):
 
 
 @pytest.mark.ours_only
+def test_a_crash_leaves_its_last_lines(member_with):
+    """What was said before a trap is written, and the signal does what it does."""
+    member: Member = member_with(None, "--log-level=debug").start()
+    member.process.send_signal(signal.SIGSEGV)
+    assert member.process.wait(30) == -signal.SIGSEGV
+    assert '"ready to serve client requests"' in member.log()
+    assert member.log().endswith("\n")
+    member.process = None
+
+
+@pytest.mark.ours_only
 def test_several_log_outputs(member_with, directory):
     """The same lines go everywhere, standard output included."""
     member: Member = member_with(None, "--log-outputs=stdout", f"--log-outputs=stdout,{directory}/a.log,{directory}/b.log")
@@ -141,6 +152,42 @@ def test_console_lines(member_with):
     member.stop()
     for line in member.log().strip().split("\n"):
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\S*\t(debug|info|warn|error)\t\S+:\d+\t[^\t]+(\t\{.*\})?$", line), line
+
+
+@pytest.mark.ours_only
+def test_the_level_is_changed_at_run_time(member_with):
+    """By the path that etcd 3.4 has for it."""
+    member: Member = member_with().start()
+    url = f"http://{member.endpoint}/config/local/log"
+    assert curl("-X", "PUT", "-d", '{"Level": "ERROR"}', "-w", "%{http_code}", url) == "204"
+    before = member.log()
+    Session(member).quiet("move-leader", "1")
+    member.stop()
+    assert member.log() == before
+
+
+@pytest.mark.ours_only
+def test_secrets_are_in_no_line(directory):
+    """Neither passwords nor tokens, at the most talkative level."""
+    member = Member(settings.UNDER_TEST, directory)
+    member.launch("--log-level=debug", "--enable-grpc-gateway")
+    try:
+        member.wait_healthy()
+        ctl = Session(member)
+        ctl.quiet("user", "add", "root:hush-hush")
+        ctl.quiet("user", "grant-role", "root", "root")
+        ctl.quiet("auth", "enable")
+        ctl.quiet("--user", "root:hush-hush", "put", "a", "1")
+        ctl.quiet("--user", "root:not-the-word", "put", "a", "1")
+        answer = json.loads(curl(
+            "-d", '{"name": "root", "password": "hush-hush"}', f"http://{member.endpoint}/v3/auth/authenticate"))
+        token = answer["token"]
+        curl("-H", f"Authorization: {token}", "-d", '{"key": "YQ=="}', f"http://{member.endpoint}/v3/kv/range")
+        member.stop()
+        for secret in ("hush-hush", "not-the-word", token):
+            assert secret not in member.log()
+    finally:
+        member.close()
 
 
 @pytest.mark.ours_only

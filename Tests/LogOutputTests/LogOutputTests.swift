@@ -100,6 +100,7 @@ private final class Holding: LogDestination, @unchecked Sendable {
         logger.warning("yes")
         #expect(LogLevel.set(named: "debug"))
         logger.debug("yes")
+        for name in ["WARNING", "notice", "CRITICAL", "T", "DEBUG"] { #expect(LogLevel.set(named: name)) }
         #expect(!LogLevel.set(named: "loud"))
         #expect(LogLevel.name == "debug")
         writer.flush(milliseconds: 60_000)
