@@ -290,7 +290,10 @@ private struct Service {
         labels.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
     }
 
-    private func record(_ type: UInt8 = 33, _ data: [UInt8]) -> [UInt8] {
+    /// A service record.
+    private func record(_ data: [UInt8]) -> [UInt8] { record(33, data) }
+
+    private func record(_ type: UInt8, _ data: [UInt8]) -> [UInt8] {
         // Its name is that of the question.
         [0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, UInt8(data.count >> 8), UInt8(data.count & 255)] + data
     }
