@@ -166,7 +166,8 @@ let package = Package(
         tests(
             "TLSTests",
             [
-                "GRPC", "TLS", crypto, nioEmbedded, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                "GRPC", "TLS", crypto, nioEmbedded, .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),

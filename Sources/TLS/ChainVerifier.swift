@@ -86,7 +86,8 @@ struct ChainVerifier: Sendable {
     private static func timestamp(_ date: Date) -> String { date.formatted(.iso8601) }
 }
 
-/// Each certificate of a chain that says what it is for must name the purpose.
+/// Each certificate of a chain that says what it is for must name the purpose, and none but the trusted one, whose signature
+/// nobody looks at, may be signed with SHA-1.
 private struct UsagePolicy: VerifierPolicy {
     static let failure = "incompatible key usage"
 
@@ -105,6 +106,9 @@ private struct UsagePolicy: VerifierPolicy {
     }
 
     func chainMeetsPolicyRequirements(chain: UnverifiedCertificateChain) -> PolicyEvaluationResult {
-        chain.allSatisfy { Self.allows(usage, $0) } ? .meetsPolicy : .failsToMeetPolicy(reason: Self.failure)
+        if chain.dropLast().contains(where: { $0.signatureAlgorithm == .sha1WithRSAEncryption }) {
+            return .failsToMeetPolicy(reason: "insecure algorithm SHA1-RSA")
+        }
+        return chain.allSatisfy { Self.allows(usage, $0) } ? .meetsPolicy : .failsToMeetPolicy(reason: Self.failure)
     }
 }

@@ -76,10 +76,16 @@ def test_client_certificates_are_taken_and_refused_alike(tls):
     middle = Authority(authority.directory, "middle", parent=authority)
     stranger = Authority(authority.directory, "stranger")
     namesake = Authority(authority.directory, "authority")
+    second = Authority(authority.directory, "second", kind="rsa")
+    trusted = authority.directory / "trusted.crt"
+    trusted.write_bytes(authority.pem() + b"two in one file\n" + second.pem())
     revoked, kept = authority.issue("revoked"), authority.issue("kept")
     shown = {
         "good": (authority.issue("someone"), True),
         "RSA": (authority.issue("someone", kind="rsa"), True),
+        "P-384": (authority.issue("someone", kind="ecdsa-384"), True),
+        "P-521": (authority.issue("someone", kind="ecdsa-521"), True),
+        "of an authority with RSA": (second.issue("someone"), True),
         "without a name": (authority.issue(), True),
         "without alternative names": (authority.issue("someone", hosts=()), True),
         "of another address": (authority.issue("someone", hosts=("10.9.8.7", "elsewhere.example")), True),
@@ -98,7 +104,7 @@ def test_client_certificates_are_taken_and_refused_alike(tls):
     }
     crl = tls.directory / "crl"
     written(crl, authority.revocations(revoked))
-    members = tls.both(*tls.flags("--client-cert-auth", "--trusted-ca-file", authority.cert_file, "--client-crl-file", str(crl)))
+    members = tls.both(*tls.flags("--client-cert-auth", "--trusted-ca-file", str(trusted), "--client-crl-file", str(crl)))
     wanted = {name: taken for name, (_, taken) in shown.items()}
     for member in members:
         assert {name: tls.taken(member, one) for name, (one, _) in shown.items()} == wanted, member.name

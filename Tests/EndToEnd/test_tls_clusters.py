@@ -101,11 +101,22 @@ def test_whose_connections_a_member_takes(secure_cluster, authority, server):
     assert taken == {name: wanted for name, (_, wanted) in shown.items()}
 
 
-@pytest.mark.ours_only
-def test_the_address_check_can_be_switched_off(secure_cluster, authority):
+@pytest.mark.parametrize("server", (GO, OURS))
+def test_members_of_allowed_hosts_are_taken(secure_cluster, authority, server):
+    good = authority.issue("member", hosts=("127.0.0.1", "member.example"))
     cluster = secure_cluster(
-        OURS, identities=lambda number: authority.issue("member"), **mutual(authority),
-        **{"peer-skip-client-san-verification": True})
+        server, identities=lambda number: good, **mutual(authority), **{"peer-cert-allowed-hostname": "member.example"})
+    port = cluster.members[0].peer_port
+    shown = (good, authority.issue("member.example"), authority.issue("member", hosts=("127.0.0.1", "other.example")))
+    assert [ask(port, context(authority, one), "/members") == 200 for one in shown] == [True, False, False]
+
+
+@pytest.mark.parametrize("kind, flag", (
+    (GO, "experimental-peer-skip-client-san-verification"), (OURS, "experimental-peer-skip-client-san-verification"),
+    (OURS, "peer-skip-client-san-verification")))
+def test_the_address_check_can_be_switched_off(secure_cluster, authority, kind, flag):
+    cluster = secure_cluster(
+        kind, identities=lambda number: authority.issue("member"), **mutual(authority), **{flag: True})
     elsewhere = authority.issue("member", hosts=("10.9.8.7",))
     assert ask(cluster.members[0].peer_port, context(authority, elsewhere), "/members") == 200
 

@@ -1,5 +1,7 @@
+import Foundation
 import Testing
 import X509
+import CryptoExtras
 
 @testable import TLS
 
@@ -72,6 +74,29 @@ import X509
             #expect((reason == nil) == isTaken)
             if !isTaken { #expect(reason == ChainVerifier.Refusal.wrongUsage.description) }
         }
+    }
+
+    @Test(arguments: [Certificate.SignatureAlgorithm.sha1WithRSAEncryption, .sha256WithRSAEncryption])
+    func signaturesWithSHA1AreNone(algorithm: Certificate.SignatureAlgorithm) async throws {
+        let key = Certificate.PrivateKey(try _RSA.Signing.PrivateKey(keySize: .bits2048))
+        func certificate(_ name: String, by algorithm: Certificate.SignatureAlgorithm) throws -> Certificate {
+            try Certificate(
+                version: .v3, serialNumber: .init(), publicKey: key.publicKey,
+                notValidBefore: Date(timeIntervalSinceNow: -60), notValidAfter: Date(timeIntervalSinceNow: 60),
+                issuer: try DistinguishedName { CommonName("authority") },
+                subject: try DistinguishedName { CommonName(name) }, signatureAlgorithm: algorithm,
+                extensions: try Certificate.Extensions {
+                    Critical(
+                        name == "authority"
+                            ? BasicConstraints.isCertificateAuthority(maxPathLength: nil)
+                            : BasicConstraints.notCertificateAuthority)
+                }, issuerPrivateKey: key)
+        }
+        // The trusted one's own signature does not matter.
+        let root = try certificate("authority", by: .sha1WithRSAEncryption)
+        let verifier = ChainVerifier(roots: [root], purpose: .client)
+        let reason = await refusal(verifier, [try certificate("someone", by: algorithm).bytes])
+        #expect((reason == nil) == (algorithm == .sha256WithRSAEncryption))
     }
 
     @Test func fewCertificatesMayBePresented() async throws {

@@ -45,11 +45,11 @@ class Certificate:
 class Authority(Certificate):
     """A certificate that signs others."""
 
-    def __init__(self, directory: Path, name: str = "authority", parent: "Authority | None" = None):
+    def __init__(self, directory: Path, name: str = "authority", parent: "Authority | None" = None, kind: str = "ecdsa"):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.parent = parent
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _key(kind)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (
             x509.CertificateBuilder().subject_name(subject)
@@ -67,7 +67,7 @@ class Authority(Certificate):
         client: bool = True, days: float = 1, started: float = 1, kind: str = "ecdsa", serial: int | None = None,
     ) -> Certificate:
         """A certificate for `hosts`, valid since `started` days and for `days` more."""
-        key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+        key = _key(kind)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
         builder = (
             x509.CertificateBuilder()
@@ -97,6 +97,15 @@ class Authority(Certificate):
                 x509.RevokedCertificateBuilder().serial_number(one.serial).revocation_date(_now()).build())
         encoding = serialization.Encoding.DER if der else serialization.Encoding.PEM
         return builder.sign(self.key, hashes.SHA256()).public_bytes(encoding)
+
+
+def _key(kind: str):
+    return {
+        "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "ecdsa-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+        "ecdsa-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+        "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    }[kind]()
 
 
 def _host(host: str) -> x509.GeneralName:
