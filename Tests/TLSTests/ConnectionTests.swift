@@ -42,14 +42,18 @@ import X509
             group: group,
             methods: ["/t.T/Who": .unary { call, _ in call.respond(Array((call.peerIdentity ?? "-").utf8)) }],
             observer: observer)
-        let listener = try TLSListener(server, protocols: ["h2", "http/1.1"])
+        // Other tests may keep all threads busy for a while.
+        let patience = TimeAmount.seconds(60)
+        let listener = try TLSListener(server, protocols: ["h2", "http/1.1"], timeout: patience)
         let address = try await serving.bind(host: "127.0.0.1", port: 0, tls: listener)
         let result: Result<String, any Error>
         do {
             let dialler = try TLSDialler(client, protocols: ClientConnection.applicationProtocols)
+            var configuration = ClientConnection.Configuration()
+            configuration.connectTimeout = patience
             let connection = try await ClientConnection.connect(
-                host: "127.0.0.1", port: address.port ?? 0, tls: dialler, group: group)
-            let reply = try await connection.unary("/t.T/Who", [], timeout: .seconds(10))
+                host: "127.0.0.1", port: address.port ?? 0, tls: dialler, group: group, configuration: configuration)
+            let reply = try await connection.unary("/t.T/Who", [], timeout: patience)
             try await connection.close()
             result = .success(String(decoding: reply.message, as: UTF8.self))
         } catch {
