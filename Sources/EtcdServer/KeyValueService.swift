@@ -154,8 +154,11 @@ final class KeyValueService: Sendable {
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
         let request = try message.withUnsafeBytes { try DeleteRangeRequest(decoding: $0) }
         try RequestCheck.check(request)
-        guard authority.isEnabled else { return try propose(.deleteRange, message, cost: 0, call) }
-        proposeChecked(.deleteRange, message, cost: 0, call) { walk throws(EtcdError) in try walk.check(request) }
+        let answer = expectedAnswer(to: request)
+        guard authority.isEnabled else { return try propose(.deleteRange, message, cost: 0, call, answer: answer) }
+        proposeChecked(.deleteRange, message, cost: 0, call, answer: answer) { walk throws(EtcdError) in
+            try walk.check(request)
+        }
     }
 
     private func compact(_ call: UnaryCall, _ message: [UInt8]) throws {
@@ -224,9 +227,10 @@ final class KeyValueService: Sendable {
 
     private func proposeTxn(_ request: TxnRequest, _ message: [UInt8], _ call: UnaryCall) throws(EtcdError) {
         let cost = RequestCost.txn(request)
-        guard authority.isEnabled else { return try propose(.txn, message, cost: cost, call) }
+        let answer = expectedAnswer(to: request)
+        guard authority.isEnabled else { return try propose(.txn, message, cost: cost, call, answer: answer) }
         let leases = authority.hasLenientMembers ? request.leases : []
-        proposeChecked(.txn, message, cost: cost, call, leases: leases) { walk throws(EtcdError) in
+        proposeChecked(.txn, message, cost: cost, call, answer: answer, leases: leases) { walk throws(EtcdError) in
             try walk.check(request)
         }
     }
@@ -234,14 +238,15 @@ final class KeyValueService: Sendable {
     /// Proposes what `check` lets pass. Every member checks again as it applies, `leases` excepted, which are those that
     /// members of etcd 3.4 do not look at.
     private func proposeChecked(
-        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, leases: Set<Int64> = [],
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, answer: Int = 0,
+        leases: Set<Int64> = [],
         _ check: @escaping @Sendable (Authorisation) throws(EtcdError) -> Void
     ) {
         gateways.admit(call) { state, caller throws(EtcdError) in
             try check(.keys(state, caller))
         } _: { [self] in
             guard !leases.isEmpty else {
-                return handling(call) { try propose(kind, message, cost: cost, call) }
+                return handling(call) { try propose(kind, message, cost: cost, call, answer: answer) }
             }
             handling(call) {
                 let caller = try authority.caller(of: call) ?? .nobody
@@ -250,7 +255,7 @@ final class KeyValueService: Sendable {
                     call.eventLoop.execute { [self] in
                         handling(call) {
                             if let refusal { throw refusal }
-                            try propose(kind, message, cost: cost, call)
+                            try propose(kind, message, cost: cost, call, answer: answer)
                             gateway(call).flush()
                         }
                     }
@@ -259,10 +264,73 @@ final class KeyValueService: Sendable {
         }
     }
 
+    /// Proposes a write whose answer is expected to take `answer` bytes, 0 when that is little.
     private func propose(
-        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall
+        _ kind: RaftRequestView.Kind, _ message: [UInt8], cost: Int, _ call: UnaryCall, answer: Int = 0
     ) throws(EtcdError) {
-        try gateways.propose(kind, message, cost: cost, call, limit: limits.requestBytes, status: status)
+        guard answer > 0 else {
+            return try gateways.propose(kind, message, cost: cost, call, limit: limits.requestBytes, status: status)
+        }
+        let memory = large.memory
+        guard memory.reserve(answer) else { throw .tooManyRequests }
+        do throws(EtcdError) {
+            try gateways.propose(kind, message, cost: cost, call, limit: limits.requestBytes, status: status) { reply in
+                memory.release(answer)
+                switch reply {
+                case .success(let message): call.respond(message)
+                case .failure(let error): call.fail(Status(error))
+                }
+            }
+        } catch {
+            memory.release(answer)
+            throw error
+        }
+    }
+
+    // MARK: Answers to writes
+
+    /// Up to so many bytes, the answer to a write is put on no account before it is there.
+    private static let smallAnswer = 1 << 20
+
+    /// About the bytes of the pairs that `request` answers with; 0 when they are few.
+    private func expectedAnswer(to request: DeleteRangeRequest) -> Int {
+        guard request.prevKV, !request.rangeEnd.isEmpty else { return 0 }
+        return expectedBytes(of: [(request.key, request.rangeEnd, Int.max)])
+    }
+
+    /// About the bytes of the pairs that the ranges and deletes of `request` answer with; 0 when they are few.
+    private func expectedAnswer(to request: TxnRequest) -> Int {
+        var ranges: [(key: [UInt8], end: [UInt8], limit: Int)] = []
+        Self.collect(request, into: &ranges)
+        return ranges.isEmpty ? 0 : expectedBytes(of: ranges)
+    }
+
+    private static func collect(_ request: TxnRequest, into ranges: inout [(key: [UInt8], end: [UInt8], limit: Int)]) {
+        for operation in request.success + request.failure {
+            switch operation {
+            case .range(let range):
+                guard let end = range.end, !range.countOnly, !range.keysOnly else { continue }
+                ranges.append((range.key, end, range.limit > 0 ? Int(clamping: range.limit) : .max))
+            case .deleteRange(let delete):
+                guard delete.prevKV, !delete.rangeEnd.isEmpty else { continue }
+                ranges.append((delete.key, delete.rangeEnd, .max))
+            case .txn(let nested): collect(nested, into: &ranges)
+            case .none, .put: continue
+            }
+        }
+    }
+
+    /// Pairs are taken to be as large as all are on the average, the history's counted to them.
+    private func expectedBytes(of ranges: [(key: [UInt8], end: [UInt8], limit: Int)]) -> Int {
+        let view = publisher.latest()
+        func count(_ key: [UInt8], _ end: [UInt8]) -> Int {
+            (try? view.range(key: key, end: end, countOnly: true) { _ in }.count) ?? 0
+        }
+        let all = max(1, count([0], [0]))
+        let pairs = ranges.reduce(0) { $0 + min($1.limit, count($1.key, $1.end)) }
+        let bytes = pairs * (status.databaseBytesInUse.load(ordering: .relaxed) / all + 64)
+        // One that is larger than the memory is let through alone.
+        return bytes > Self.smallAnswer ? min(bytes, large.memory.limit / 2) : 0
     }
 }
 
