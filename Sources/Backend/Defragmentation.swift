@@ -33,7 +33,7 @@ public final class Defragmentation: @unchecked Sendable {
     }
 
     /// A step's share, in bytes and in entries: about what a disk writes in the time of a synchronisation of the log or two.
-    public static let usualPiece = (bytes: 1 << 20, records: 4_000)
+    public static let usualPiece = (bytes: 256 << 10, records: 1_000)
     /// Bytes that the copy leaves free on the disk: the log's next segment must find room, or the member would stop.
     public static let reservedBytes = 64 << 20
 

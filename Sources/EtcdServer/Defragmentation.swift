@@ -13,6 +13,8 @@ struct RunningDefragmentation {
 
     /// Without commits for so long, in milliseconds, nobody writes who would have to share the disk.
     private static let quietTime: Int64 = 500
+    /// The pause after a step while others write, in lengths of the step: on a disk that is slow, steps and pauses are long.
+    private static let pausesPerStep: Int64 = 4
     /// A step's least pause while others write, in milliseconds.
     private static let leastPause: Int64 = 2
 
@@ -40,9 +42,9 @@ struct RunningDefragmentation {
                     nanoseconds: end - startedAt, pauseNanoseconds: end - start, longestStepNanoseconds: longestStep))
         case .success(.copying):
             let now = Clock.milliseconds
-            // Half of the disk's time, and as much of the processor's, is left to those who write.
+            // Most of the disk's time, and of the processor's, is left to those who write.
             let isShared = now - lastCommit < Self.quietTime
-            nextStep = isShared ? now + max(Self.leastPause, (end - start) / 1_000_000) : 0
+            nextStep = isShared ? now + max(Self.leastPause, Self.pausesPerStep * (end - start) / 1_000_000) : 0
             return nil
         }
     }
