@@ -1,7 +1,7 @@
+import CryptoExtras
 import Foundation
 import Testing
 import X509
-import CryptoExtras
 
 @testable import TLS
 
