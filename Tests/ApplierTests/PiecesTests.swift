@@ -93,7 +93,8 @@ import WireFormat
         request.failure = [.range(RangeRequest(key: [1]))]
         request.success = [.range(RangeRequest(key: [0], rangeEnd: [0])), .txn(nested), .txn(TxnRequest())]
         request.success += requests(view.currentRevision).map { .range($0) }
-        let whole = try TxnQuery.run(request, on: view, header: Self.header)
+        var counts = OperationCounts()
+        let whole = try TxnQuery.run(request, on: view, header: Self.header, counts: &counts)
         #expect(whole.count > 10_000_000)
         for (head, size) in [(0, 100_000), (3_000_000, 500_000)] {
             let answer = try ReadAnswer(request, on: view, header: Self.header, head: head)
