@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 
 import pytest
 from harness.api import Client, Failure
@@ -221,7 +222,7 @@ def test_the_leadership_moves_and_is_handed_over_before_a_stop(cluster_with):
         for _ in range(2):
             leader = cluster.leader()
             load.wait_progress()
-            assert leader.stop() == 0
+            assert leader.stop() == -signal.SIGTERM
             assert logged(leader, "leadership transfer finished")
             assert cluster.leader() is not leader
             load.wait_progress()
