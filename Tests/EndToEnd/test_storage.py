@@ -249,8 +249,8 @@ def test_slow_readers_of_large_ranges(member_with, method):
     time.sleep(1)
     most = 0
     for number in range(40):
-        good(client.call("KV.Put", key=b"other", value=b"%d" % number, timeout=5))
-        assert good(client.call("KV.Range", key=b"other", timeout=5)).kvs[0].value == b"%d" % number
+        good(client.call("KV.Put", key=b"other", value=b"%d" % number))
+        assert good(client.call("KV.Range", key=b"other")).kvs[0].value == b"%d" % number
         most = max(most, resident_anonymous(member) - quiet)
         time.sleep(0.1)
     # The named limit (LargeReads.memoryLimit), with room for the allocator.
