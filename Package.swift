@@ -189,7 +189,7 @@ let package = Package(
             ]),
         tests("SimulationTests", ["Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
-        tests("JSONGatewayTests", ["EtcdAPI", "JSONGateway", "JSONMapping"]),
+        tests("JSONGatewayTests", ["EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", nioEmbedded, protobuf] + nio),
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("PasswordTests", ["Password"]),
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
