@@ -15,6 +15,9 @@ extension MemberConfiguration {
             "max-concurrent-streams", UInt64(UInt32.max), upTo: UInt64(UInt32.max),
             "Streams that each client may have open at a time."),
         .toggle("enable-grpc-gateway", true, "Serve the JSON gateway."),
+        .choice(
+            "grpc-gateway-errors", ["v1", "v2"], "v1",
+            "Form of errors in JSON: that of etcd 3.4 and 3.5, or that of 3.6 and 3.7. etcd does not have this flag."),
         .duration("grpc-keepalive-min-time", "5s", "Shortest time between two pings of a client."),
         .duration("grpc-keepalive-interval", "2h", "Silence after which a client's connection is probed; 0 is never."),
         .duration("grpc-keepalive-timeout", "20s", "Time for the answer to such a probe; 0 is for ever."),

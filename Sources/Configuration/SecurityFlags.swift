@@ -162,6 +162,8 @@ public struct HTTPSettings: Equatable, Sendable {
     public var allowedHosts: [String]
     /// Whether the JSON gateway is served.
     public var servesGateway: Bool
+    /// Whether its errors look as since etcd 3.6.
+    public var hasNewGatewayErrors: Bool
     /// Whether `/debug/pprof` is asked for.
     public var servesProfiles: Bool
 
@@ -178,6 +180,7 @@ public struct HTTPSettings: Equatable, Sendable {
         }
         allowedHosts = settings.list("host-whitelist")
         servesGateway = settings.isOn("enable-grpc-gateway")
+        hasNewGatewayErrors = settings.choice("grpc-gateway-errors") == "v2"
         servesProfiles = settings.isOn("enable-pprof")
     }
 }

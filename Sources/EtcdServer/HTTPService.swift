@@ -28,7 +28,9 @@ final class HTTPService: Sendable {
         self.auth = auth
         self.v2 = v2
         health = HealthChecks(gateways: gateways, status: status, metrics: metrics.server)
-        gateway = settings.servesGateway ? JSONGateway(limit: bodyLimit) : nil
+        gateway =
+            settings.servesGateway
+            ? JSONGateway(errors: settings.hasNewGatewayErrors ? .second : .first, limit: bodyLimit) : nil
     }
 
     /// What a listener for clients answers, with or without TLS.

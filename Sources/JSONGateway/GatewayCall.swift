@@ -15,7 +15,11 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
     private var hasRequest = false
     /// The request of a method that takes one, while the rest of its body is awaited.
     private var request: [UInt8]?
+    /// Why the request of a method that takes one is refused, while the rest of its body is awaited: a connection whose
+    /// request was read to its end can be used again.
+    private var refusal: Status?
     private var call: LocalCall?
+    private var hasEnded = false
     private var isOver = false
     private var hasBegun = false
     private var reply: [UInt8] = []
@@ -61,6 +65,8 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
 
     func ended() {
         guard !isOver else { return }
+        hasEnded = true
+        if let refusal { return fail(refusal) }
         if !hasRequest {
             let isInside = scanner.isInsideValue
             if scanner.finish() {
@@ -114,8 +120,10 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
         if call != nil {
             call?.halfClose()
         } else {
-            // The first message of a stream is refused with another code than the only one of a call.
-            fail(Status(method.takesStream ? .unknown : .invalidArgument, text))
+            // The first message of a stream is refused with another code than the only one of a call, and at once.
+            if method.takesStream { return fail(Status(.unknown, text)) }
+            refusal = Status(.invalidArgument, text)
+            if http.request.isWebSocket || hasEnded { ended() }
         }
     }
 

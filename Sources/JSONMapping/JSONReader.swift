@@ -73,7 +73,7 @@ struct JSONReader {
             for (place, reading) in readings.enumerated() {
                 guard let reading, (message.fields[place].group != nil) == isGroup else { continue }
                 if case .failure(let error) = reading { throw error }
-                if let group = message.fields[place].group { chosen[group] = place }
+                if case .field = reading, let group = message.fields[place].group { chosen[group] = place }
             }
         }
         var wire: [UInt8] = []

@@ -91,7 +91,8 @@ final class RawClient {
 
     init(
         methods: [String: Method] = [:], _ configure: (inout Server.Configuration) -> Void = { _ in },
-        observer: ServerObserver = ServerObserver(), http: (@Sendable (HTTPCall) -> Void)? = nil
+        observer: ServerObserver = ServerObserver(), http: (@Sendable (HTTPCall) -> Void)? = nil,
+        endpoint: Server.Endpoint? = nil
     ) throws {
         loop = EmbeddedEventLoop()
         var configuration = Server.Configuration()
@@ -100,7 +101,7 @@ final class RawClient {
             group: loop, configuration: configuration, methods: methods, observer: observer,
             http: http.map { HTTPHandlers(answer: $0) })
         channel = EmbeddedChannel(loop: loop)
-        try server.setUp(channel)
+        try server.setUp(channel, for: endpoint)
         try channel.connect(to: SocketAddress(unixDomainSocketPath: "/raw")).wait()
     }
 
