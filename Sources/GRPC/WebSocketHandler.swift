@@ -92,7 +92,8 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
             var data = frame.unmaskedData
             let code = data.readInteger(as: UInt16.self).map { WebSocketErrorCode(codeNumber: Int($0)) }
             refuse(code ?? .normalClosure, context)
-        default: break
+        case .pong: break
+        default: refuse(.protocolError, context)
         }
     }
 

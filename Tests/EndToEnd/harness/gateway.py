@@ -15,7 +15,7 @@ _FREE = [
     (re.compile(r'"version":"\d+\.\d+\.\d+[^"]*"'), '"version":"V"'),
     (re.compile(r'"(dbSize|dbSizeInUse|raftIndex|raftAppliedIndex|remaining_bytes)":"\d+"'), r'"\1":"N"'),
     # Fields of a status that came after 3.4.
-    (re.compile(r',"storageVersion":"[^"]*"|,"dbSizeQuota":"\d+"'), ""),
+    (re.compile(r',"storageVersion":"[^"]*"|,"dbSizeQuota":"\d+"|,"downgradeInfo":{[^}]*}'), ""),
     (re.compile(r'"hash":\d+(,"compact_revision":"-?\d+")?(,"hash_revision":"\d+")?'), '"hash":N'),
     (re.compile(r'"token":"[^"]*"'), '"token":"T"'),
 ]
