@@ -42,7 +42,8 @@ import Testing
     @Test func piecesOverHTTP1() throws {
         let recorders = Box<[Recorder]>([])
         let client = try makeClient(recorders)
-        try client.write(Array("POST /stream HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n".utf8))
+        try client.write(
+            Array("POST /stream HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n".utf8))
         let recorder = try #require(recorders.value.first)
         #expect(recorder.log == ["ab"])
         recorder.call.begin(status: 200, headers: [("X-A", "b")])

@@ -59,7 +59,8 @@ import Testing
                 taken += 1
                 let json = try type.json(message)
                 try JSONScanner.check(json[...])
-                #expect(try type.message(json[...]) == message, "seed \(seed): \(String(decoding: bytes, as: UTF8.self))")
+                #expect(
+                    try type.message(json[...]) == message, "seed \(seed): \(String(decoding: bytes, as: UTF8.self))")
             }
         }
         #expect(taken > 100, "the fuzzer must find requests that are taken")

@@ -155,7 +155,10 @@ import Testing
         (#"{"limit":1.5}"#, "json: cannot unmarshal number 1.5 into Go value of type int64"),
         (#"{"limit":[]}"#, "json: cannot unmarshal array into Go value of type int64"),
         (#"{"sort_order":"X"}"#, #"unknown value "X" for enum etcdserverpb.RangeRequest_SortOrder"#),
-        (#"{"sort_order":1.5}"#, "json: cannot unmarshal number 1.5 into Go value of type etcdserverpb.RangeRequest_SortOrder"),
+        (
+            #"{"sort_order":1.5}"#,
+            "json: cannot unmarshal number 1.5 into Go value of type etcdserverpb.RangeRequest_SortOrder"
+        ),
         (#"{"keys_only":"true"}"#, "json: cannot unmarshal string into Go value of type bool"),
         ("[]", "json: cannot unmarshal array into Go value of type map[string]json.RawMessage"),
         // Of several mistakes the one in the field that is defined first is told.
