@@ -46,6 +46,7 @@ extension StoreV2Service {
         guard let urls = peerURLs(call) else { return }
         let seconds = Int64(Clock.unixMilliseconds / 1_000)
         member.perform { [self] member in
+            if refuseForAuth(call, member) { return }
             member.change { core, now throws(MembershipChangeError) in
                 try core.addMember(peerURLs: urls, isLearner: false, unixSeconds: seconds, now: now)
             } _: { [self] result in
@@ -67,6 +68,7 @@ extension StoreV2Service {
         _ propose: @escaping @Sendable (MemberCore, _ now: Int64) throws(MembershipChangeError) -> UInt64
     ) {
         member.perform { [self] member in
+            if refuseForAuth(call, member) { return }
             member.change(propose) { [self] result in
                 switch result {
                 case .success: json(call, 204, [])
@@ -151,6 +153,13 @@ extension StoreV2Service {
 
     func refuse(_ call: HTTPCall, _ status: Int, _ message: String) {
         json(call, status, MembersText.message(message))
+    }
+
+    /// Nobody has a name here, so where the cluster asks for one its members are changed in another way.
+    private func refuseForAuth(_ call: HTTPCall, _ member: MemberThread) -> Bool {
+        guard member.core.applier.auth.state.isEnabled else { return false }
+        refuse(call, 401, "Insufficient credentials")
+        return true
     }
 
     private func failed(_ call: HTTPCall) { refuse(call, 500, "Internal Server Error") }
