@@ -75,7 +75,16 @@ import Testing
             readFile: { _ in .success(file ?? "") })
         guard case .run(var configuration) = request else { throw InvalidConfiguration("no run") }
         configuration.notes = []
-        return String(reflecting: configuration)
+        return text(of: configuration)
+    }
+
+    /// A value with all that is in it; what has no order of its own is sorted.
+    private static func text(of value: Any) -> String {
+        let mirror = Mirror(reflecting: value)
+        guard !mirror.children.isEmpty else { return String(reflecting: value) }
+        let parts = mirror.children.map { "\($0.label ?? ""): \(text(of: $0.value))" }
+        let isUnordered = mirror.displayStyle == .dictionary || mirror.displayStyle == .set
+        return "\(mirror.subjectType)(\((isUnordered ? parts.sorted() : parts).joined(separator: ", ")))"
     }
 
     @Test(arguments: flags)

@@ -145,7 +145,7 @@ import Testing
         var observer = ServerObserver()
         observer.connectionRejected = { _, reason in rejected.withLockedValue { $0.append(reason) } }
         var configuration = Server.Configuration()
-        configuration.idleTimeout = .milliseconds(100)
+        configuration.idleTimeout = .seconds(2)
         let server = Server(
             group: MultiThreaded.group, configuration: configuration, methods: [:], observer: observer,
             http: HTTPHandlers { call in

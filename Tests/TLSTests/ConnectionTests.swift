@@ -170,7 +170,8 @@ import X509
         try? await channel.writeAndFlush(ByteBuffer(string: "GET / HTTP/1.1\r\n")).get()
         try await channel.closeFuture.get()
         var reasons = rejected.stream.makeAsyncIterator()
-        #expect(await reasons.next() == "tls: first record does not look like a TLS handshake")
+        let reason = await reasons.next()
+        #expect(reason == "tls: first record does not look like a TLS handshake")
         try await serving.shutdown()
     }
 

@@ -59,9 +59,8 @@ import Testing
         let resource: [UInt8] =
             [0x0a, 19, 0x0a, 12] + Array("service.name".utf8) + [0x12, 3, 0x0a, 1] + Array("s".utf8)
         let whole: [UInt8] =
-            [0x0a, UInt8(resource.count)] + resource + [0x12, UInt8(scope.count & 0x7f | 0x80), UInt8(scope.count >> 7)]
-            + scope
-        let expected: [UInt8] = [0x0a, UInt8(whole.count & 0x7f | 0x80), UInt8(whole.count >> 7)] + whole
+            [0x0a, UInt8(resource.count)] + resource + [0x12, UInt8(scope.count)] + scope
+        let expected: [UInt8] = [0x0a, UInt8(whole.count)] + whole
         #expect(bytes == expected)
     }
 
