@@ -6,7 +6,7 @@ import Raft
 /// `/debug/vars`: variables of the process in the form of Go's package `expvar`.
 enum DebugVariables {
     static func text(_ member: MemberThread) -> String {
-        let arguments = CommandLine.arguments.map { JSONString.quoted($0) }.joined(separator: ",")
+        let arguments = withoutSecrets(CommandLine.arguments).map { JSONString.quoted($0) }.joined(separator: ",")
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         let lines = [
@@ -14,6 +14,21 @@ enum DebugVariables {
             "\"memstats\": {\(memory())}", "\"raft.status\": \(raft(member.core.raft.status))",
         ]
         return "{\n" + lines.joined(separator: ",\n") + "\n}\n"
+    }
+
+    /// Flags whose values are passwords, or may hold one: the page is for everybody.
+    private static let secrets: Set<String> = ["discovery-password", "discovery-user"]
+
+    /// `arguments` with nothing in the place of secrets.
+    static func withoutSecrets(_ arguments: [String]) -> [String] {
+        var isSecret = false
+        return arguments.map { argument in
+            defer { isSecret = argument.hasPrefix("-") && secrets.contains(String(argument.drop { $0 == "-" })) }
+            if isSecret { return "***" }
+            guard argument.hasPrefix("-"), let equals = argument.firstIndex(of: "=") else { return argument }
+            let name = argument[..<equals].drop { $0 == "-" }
+            return secrets.contains(String(name)) ? argument[...equals] + "***" : argument
+        }
     }
 
     /// Of Go's numbers those that a program without a collector has: what is in RAM, and what there are addresses for.

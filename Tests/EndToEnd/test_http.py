@@ -93,3 +93,14 @@ def test_connection_is_kept(member):
         assert response.status == 200
         assert json.loads(response.read())["health"] == "true"
     connection.close()
+
+
+@pytest.mark.ours_only
+@pytest.mark.parametrize("flags", [["--discovery-password=hush"], ["--discovery-password", "hush"]])
+def test_variables_hold_no_secrets(member_with, flags):
+    """/debug/vars is for everybody, and shows the command line."""
+    member = member_with(None, *flags).start()
+    status, _, body = curl(member, "/debug/vars")
+    assert status == 200
+    assert "--discovery-password" in " ".join(json.loads(body)["cmdline"])
+    assert "hush" not in body
