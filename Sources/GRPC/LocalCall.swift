@@ -165,7 +165,10 @@ public final class LocalCall: @unchecked Sendable {
             let status =
                 reserved
                 ? UnaryCall.tooLong(length, maximum: Self.longestReply) : server.configuration.overloadRefusal
-            return fail(status, reason: nil)
+            // The source is told too, or it would make all of a reply that goes nowhere.
+            onCancel = nil
+            handler = source
+            return fail(status, reason: .refused(status))
         }
         gatheredLength = length
         gathered.reserveCapacity(length)

@@ -299,7 +299,11 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     func beginReply(length: Int, source: any StreamHandler) {
         guard !isFinished, !hasSentHead else { return }
         guard length <= UnaryCall.longestReply else {
-            return fail(UnaryCall.tooLong(length, maximum: UnaryCall.longestReply), reason: nil)
+            // The source is told too, or it would make all of a reply that goes nowhere.
+            handler = source
+            onCancel = nil
+            let status = UnaryCall.tooLong(length, maximum: UnaryCall.longestReply)
+            return fail(status, reason: .refused(status))
         }
         sendHead(Metadata())
         handler = source

@@ -103,6 +103,8 @@ import Testing
         try wire.run()
         let text = "grpc: trying to send message larger than max (3221225472 vs. 2147483647)"
         #expect(throws: Status(.resourceExhausted, text)) { try reply.value?.get() }
+        // Who makes the reply need not go on.
+        #expect(sources.value.first?.cancelled == .refused(Status(.resourceExhausted, text)))
     }
 
     /// What is made waits for the client, and is gone with the call.
