@@ -27,13 +27,12 @@ final class HTTP1Exchange: HTTPExchange {
         HTTPCall(request: request, eventLoop: eventLoop, server: connection.server, exchange: self)
     }
 
-    /// Asks who takes the request; returns whether it is taken as a stream.
-    func begin(on eventLoop: any EventLoop) -> Bool {
+    /// Asks who takes the request.
+    func begin(on eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
-        guard let stream = handlers.stream, let handler = stream(makeCall(eventLoop)) else { return false }
+        guard let stream = handlers.stream, let handler = stream(makeCall(eventLoop)) else { return }
         isStreaming = true
         if !isAnswered { self.handler = handler }
-        return true
     }
 
     func received(_ buffer: ByteBuffer) {

@@ -92,14 +92,15 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
             context.writeAndFlush(
                 wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
         }
-        // What a stream sends may take as long as it likes.
-        if exchange.begin(on: context.eventLoop) { idleTimer?.cancel() }
+        exchange.begin(on: context.eventLoop)
     }
 
     // MARK: Answers
 
     func write(_ head: HTTPResponseHead) {
         guard let context else { return }
+        // What a stream sends once it is answered may take as long as it likes.
+        idleTimer?.cancel()
         context.write(wrapOutboundOut(.head(head)), promise: nil)
     }
 
@@ -110,6 +111,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
         let count = bytes.count
         if pendingBytes == 0 { lastProgress = context.eventLoop.now }
         pendingBytes += count
+        server.configuration.responseMemory.note(count)
         if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
         watchForStall()
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -120,6 +122,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
 
     private func wrote(_ count: Int) {
         pendingBytes -= count
+        server.configuration.responseMemory.note(-count)
         guard let context else { return }
         lastProgress = context.eventLoop.now
         guard producerWaits, pendingBytes <= server.configuration.lowWaterMark else { return }

@@ -23,6 +23,9 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     private var producerWaits = false
     private var keepalive: RepeatedTask?
     private var isPingOutstanding = false
+    private var isPongUnderWay = false
+    /// The last ping that came while the answer to another one was under way.
+    private var lastPing: ByteBuffer?
 
     init(server: Server, request: HTTPRequest, handlers: HTTPHandlers) {
         self.server = server
@@ -85,9 +88,7 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         case .continuation:
             guard message != nil else { return refuse(.protocolError, context) }
             add(frame, context)
-        case .ping:
-            let pong = WebSocketFrame(fin: true, opcode: .pong, data: frame.unmaskedData)
-            context.writeAndFlush(wrapOutboundOut(pong), promise: nil)
+        case .ping: answerPing(frame.unmaskedData)
         case .connectionClose:
             var data = frame.unmaskedData
             let code = data.readInteger(as: UInt16.self).map { WebSocketErrorCode(codeNumber: Int($0)) }
@@ -95,6 +96,23 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         case .pong: break
         default: refuse(.protocolError, context)
         }
+    }
+
+    /// One answer at a time waits for the socket, so that a client that pings and does not read fills no memory. Of the
+    /// pings that come meanwhile the last is answered, as RFC 6455, section 5.5.3, allows.
+    private func answerPing(_ data: ByteBuffer) {
+        guard let context else { return }
+        guard !isPongUnderWay else { return lastPing = data }
+        isPongUnderWay = true
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in
+            isPongUnderWay = false
+            guard let next = lastPing else { return }
+            lastPing = nil
+            answerPing(next)
+        }
+        context.writeAndFlush(
+            wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: data)), promise: promise)
     }
 
     private func add(_ frame: WebSocketFrame, _ context: ChannelHandlerContext) {
@@ -143,6 +161,7 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         guard let context, !line.isEmpty else { return }
         let count = line.count
         pendingBytes += count
+        server.configuration.responseMemory.note(count)
         if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in wrote(count) }
@@ -153,6 +172,7 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
 
     private func wrote(_ count: Int) {
         pendingBytes -= count
+        server.configuration.responseMemory.note(-count)
         guard producerWaits, pendingBytes <= server.configuration.lowWaterMark else { return }
         producerWaits = false
         handler?.writable()
