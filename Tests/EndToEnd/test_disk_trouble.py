@@ -15,7 +15,8 @@ from harness.api import Failure
 from harness.cluster import OURS, Cluster
 from harness.waiting import wait_until
 
-pytestmark = pytest.mark.ours_only
+# In one worker with all that freezes disks: a frozen file system holds up whoever synchronises all of them.
+pytestmark = [pytest.mark.ours_only, pytest.mark.xdist_group("frozen disks")]
 
 
 def run(*command: str) -> str:

@@ -229,6 +229,7 @@ def slow_disk(directory: Path):
 
 
 @pytest.mark.ours_only
+@pytest.mark.xdist_group("frozen disks")
 def test_a_member_that_is_behind_takes_no_requests(slow_disk):
     """It knows of more than 5000 committed entries that it cannot apply, since its own disk does not take them."""
     cluster, mount = slow_disk
