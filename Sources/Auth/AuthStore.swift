@@ -55,8 +55,10 @@ public final class AuthStore {
     /// Shows the state to other threads; called once the state machine is the one that counts.
     public func publish() { publisher.publish(state) }
 
-    /// Shows the state through `publisher` from here on.
+    /// Shows the state through `publisher` from here on. When that showed an older one, as after a leader's snapshot, all
+    /// tokens are taken back: what would have taken some of them back lies among the entries that were skipped.
     public func publish(through publisher: AuthPublisher) {
+        if publisher.latest.revision != state.revision { publisher.tokens?.invalidateAll() }
         self.publisher = publisher
         publish()
     }

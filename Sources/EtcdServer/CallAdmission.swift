@@ -6,8 +6,9 @@ import Synchronization
 
 /// Calls that wait until it is known who makes them.
 final class TokenWaiters: Sendable {
-    /// How often a token of an entry that this member has not applied yet is looked up again, in milliseconds.
-    fileprivate static let pause: Int64 = 5
+    /// After how long a token of an entry that this member has not applied yet is looked up again, in milliseconds: soon
+    /// at first, then ever more rarely, since anybody may name an entry that never comes.
+    fileprivate static let pauses: ClosedRange<Int64> = 5...160
     /// etcd waits for such an entry as long as the client does; here a request's time is enough.
     fileprivate static let patience: Int64 = 7_000
     /// Calls that may wait; more are told at once that their token is unknown.
@@ -30,12 +31,17 @@ extension Gateways {
     /// client that has just logged in with another member.
     func whenTokenIsKnown(_ call: some Identifiable, _ body: @escaping @Sendable () -> Void) {
         guard authority.isAhead(call), tokenWaiters.enter() else { return body() }
-        wait(call, until: Clock.milliseconds + TokenWaiters.patience, body)
+        let pauses = TokenWaiters.pauses
+        wait(call, pause: pauses.lowerBound, until: Clock.milliseconds + TokenWaiters.patience, body)
     }
 
-    private func wait(_ call: some Identifiable, until end: Int64, _ body: @escaping @Sendable () -> Void) {
-        call.eventLoop.scheduleTask(in: .milliseconds(TokenWaiters.pause)) { [self] in
-            if Clock.milliseconds < end && authority.isAhead(call) { return wait(call, until: end, body) }
+    private func wait(
+        _ call: some Identifiable, pause: Int64, until end: Int64, _ body: @escaping @Sendable () -> Void
+    ) {
+        call.eventLoop.scheduleTask(in: .milliseconds(pause)) { [self] in
+            if Clock.milliseconds < end && authority.isAhead(call) {
+                return wait(call, pause: min(2 * pause, TokenWaiters.pauses.upperBound), until: end, body)
+            }
             tokenWaiters.leave()
             body()
             self[call.eventLoop].flush()

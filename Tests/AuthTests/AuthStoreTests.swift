@@ -165,6 +165,23 @@ import Testing
         #expect(told.lines.withLock { $0 } == ["assign t.1 bob", "invalidate bob", "invalidate bob", "all"])
     }
 
+    /// A leader's snapshot brings what this member was not told of, a changed password among it.
+    @Test func aNewerStateTakesTheTokensBack() throws {
+        let told = Told()
+        let publisher = AuthPublisher(tokens: told)
+        let (older, _) = try open(publisher: publisher)
+        try furnish(older)
+        let (newer, _) = try open()
+        try furnish(newer)
+        newer.publish(through: publisher)
+        #expect(told.lines.withLock { $0 } == [])
+        let (newest, _) = try open()
+        try furnish(newest)
+        try newest.changePassword(name("bob"), passwordHash: name("i"))
+        newest.publish(through: publisher)
+        #expect(told.lines.withLock { $0 } == ["all"])
+    }
+
     @Test func otherThreadsSeeWhatIsPublished() throws {
         let publisher = AuthPublisher()
         let (store, _) = try open(publisher: publisher)
