@@ -249,10 +249,11 @@ public final class Backend {
         database.close()
     }
 
-    /// Goes over to `view`, which is of `database` and holds the same as the file before it.
-    func adopt(_ view: FileView, of database: Database) {
-        file = view
+    /// Goes over to `view`, which is of `database` and holds the same as the file before it, which is returned.
+    func adopt(_ view: FileView, of database: Database) -> FileView {
+        defer { file = view }
         fileSize = database.fileSize
         sizeInUse = database.sizeInUse
+        return file
     }
 }

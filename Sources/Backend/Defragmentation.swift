@@ -167,6 +167,17 @@ public final class Defragmentation: @unchecked Sendable {
     }
 }
 
+/// A file that another one has taken the place of. It is unmapped and its blocks are freed when the last one lets go of it,
+/// which takes a while when it is large: keep this until it ``isUnused()``, on a thread that nobody waits for.
+public struct RetiredFile: Sendable {
+    private var view: FileView
+
+    init(view: FileView) { self.view = view }
+
+    /// Whether no reader has the file any more.
+    public mutating func isUnused() -> Bool { isKnownUniquelyReferenced(&view) }
+}
+
 /// The database that commits go to: the backend's owner and the thread that runs its jobs share it, and the latter
 /// exchanges it.
 final class CurrentDatabase: Sendable {
@@ -195,10 +206,11 @@ extension Backend {
         Defragmentation(current, disk: disk, path: path, piece: piece)
     }
 
-    /// Goes over to the file that `defragmentation`, which is done, has put in place. Jobs that ran since then must not
-    /// have been finished yet.
-    public func finishDefragmentation(_ defragmentation: Defragmentation) {
-        adopt(defragmentation.takeView(), of: current.database)
+    /// Goes over to the file that `defragmentation`, which is done, has put in place, and returns the one before it. Jobs
+    /// that ran since then must not have been finished yet.
+    @discardableResult
+    public func finishDefragmentation(_ defragmentation: Defragmentation) -> RetiredFile {
+        RetiredFile(view: adopt(defragmentation.takeView(), of: current.database))
     }
 
     /// Defragments at once, on this thread: at the start, before anybody else uses the backend, and in tests. No commit

@@ -21,9 +21,14 @@ final class BackendThread: Sendable {
         case removeSentDatabases(below: UInt64)
         /// Defragment between the orders that follow.
         case defragment(Defragmentation)
+        /// Let go of a file once its last reader has: here, since that takes long for a large one.
+        case release(RetiredFile)
         case purge
         case stop
     }
+
+    /// After how many milliseconds it is looked again whether a file still has readers.
+    private static let readersPause: Int64 = 100
 
     private let mailbox = Mailbox<Order>()
     private let snapshots: SnapshotDirectory
@@ -73,14 +78,21 @@ final class BackendThread: Sendable {
     private func run() {
         var orders: [Order] = []
         var defragmentation: RunningDefragmentation?
+        var retired: [RetiredFile] = []
         while true {
-            mailbox.receive(into: &orders, until: defragmentation?.nextStep)
+            let nextLook = retired.isEmpty ? nil : Clock.milliseconds + Self.readersPause
+            mailbox.receive(into: &orders, until: defragmentation?.nextStep ?? nextLook)
             do {
-                for order in orders where try !carryOut(order, &defragmentation) {
-                    defragmentation?.work.cancel()
-                    return
+                for order in orders {
+                    if case .release(let file) = order { retired.append(file) }
+                    guard try carryOut(order, &defragmentation) else {
+                        defragmentation?.work.cancel()
+                        return
+                    }
                 }
                 try stepIfDue(&defragmentation)
+                orders.removeAll()
+                for index in retired.indices.reversed() where retired[index].isUnused() { retired.remove(at: index) }
             } catch {
                 failed(error)
                 return
@@ -109,6 +121,8 @@ final class BackendThread: Sendable {
             removing { try snapshots.removeDatabases(below: index) }
         case .prepareSegment(let log): try log.prepareNextSegment()
         case .defragment(let work): defragmentation = RunningDefragmentation(work)
+        // The orders' loop keeps it.
+        case .release: break
         case .purge: purge()
         case .stop: return false
         }

@@ -127,8 +127,9 @@ extension MemberThread {
         running.metrics.disk.defragmentationPause.observe(nanoseconds: report.pauseNanoseconds)
         let backend = core.applier.backend
         let (oldSize, oldSizeInUse) = (backend.fileSize, backend.sizeInUse)
-        backend.finishDefragmentation(work)
+        let old = backend.finishDefragmentation(work)
         core.applier.store.publish()
+        running.backend.send(.release(old))
         noteSize()
         logger.info(
             "finished defragmentation",

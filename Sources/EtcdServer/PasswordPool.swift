@@ -1,6 +1,7 @@
 import Auth
 import Crypto
 import EtcdAPI
+import Glibc
 import NIOCore
 import NIOPosix
 import Password
@@ -15,6 +16,8 @@ import Synchronization
 final class PasswordPool: Sendable {
     /// Threads that hash; the other cores are the member's.
     private static let threads = 2
+    /// The least of priorities: hashing may take long, everything else may not.
+    private static let niceness: Int32 = 19
     /// Passwords that may wait: some four seconds' work at the usual cost.
     private static let waitingLimit = 128
     /// Users whose password is remembered.
@@ -88,6 +91,8 @@ final class PasswordPool: Sendable {
         }
         pool.submit { [self] state in
             waiting.subtract(1, ordering: .relaxed)
+            // A flood of logins takes what the member's own threads leave. On Linux this is the thread's own niceness.
+            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
             let result = state == .active ? work() : .failure(.stopped)
             eventLoop.execute { body(result) }
         }
