@@ -15,7 +15,7 @@ import Synchronization
 /// back at once do not each take the whole time.
 final class PasswordPool: Sendable {
     /// Threads that hash; the other cores are the member's.
-    private static let threads = 2
+    private static let threads = max(1, System.coreCount / 2)
     /// The least of priorities: hashing may take long, everything else may not.
     private static let niceness: Int32 = 19
     /// Passwords that may wait: some four seconds' work at the usual cost.
