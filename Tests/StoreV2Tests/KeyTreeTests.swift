@@ -33,7 +33,8 @@ extension KeyTree {
         #expect(try tree.set(bytes("/1/a"), value: bytes("1")).isCreation)
         let set = try tree.set(bytes("/1/a"), value: bytes("2"))
         #expect(!set.isCreation && set.previous?.value == bytes("1") && set.index == 2 && set.node.createdIndex == 2)
-        let swapped = try tree.compareAndSwap(bytes("/1/a"), previousValue: bytes("2"), previousIndex: 2, value: bytes("3"))
+        let swapped = try tree.compareAndSwap(
+            bytes("/1/a"), previousValue: bytes("2"), previousIndex: 2, value: bytes("3"))
         #expect(swapped.node.createdIndex == 2 && swapped.index == 3)
         #expect(throws: StoreV2Error(.compareFailed, "[x != 3] [9 != 3]", index: 3)) {
             try tree.compareAndSwap(bytes("/1/a"), previousValue: bytes("x"), previousIndex: 9, value: [])
@@ -177,7 +178,8 @@ extension KeyTree {
         let good = KeyTree().encoded()
         for text in [
             "", "{}", "[]", "null", "{\"Root\":null}", "{\"Root\":{}", "{\"Root\":{\"Children\":{\"a/b\":{}}}}",
-            "{\"Root\":{\"Children\":{\"\":{}}}}", "{\"Root\":{\"ExpireTime\":\"yesterday\"}}", "{\"Root\":{\"Value\":\"\\q\"}}",
+            "{\"Root\":{\"Children\":{\"\":{}}}}", "{\"Root\":{\"ExpireTime\":\"yesterday\"}}",
+            "{\"Root\":{\"Value\":\"\\q\"}}",
             "{\"Root\":{\"CreatedIndex\":-1}}", "{\"Root\":{\"CreatedIndex\":99999999999999999999}}", "{\"Root\":{]}",
             String(repeating: "[", count: 100_000),
         ] {
@@ -187,7 +189,9 @@ extension KeyTree {
             #expect(throws: KeyTree.Malformed.self) { try KeyTree(decoding: Array(good.prefix(length))) }
         }
         // Deep nesting is read without calling deep.
-        let deep = "{\"Root\":{\"Children\":{}},\"X\":" + String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000) + "}"
+        let deep =
+            "{\"Root\":{\"Children\":{}},\"X\":" + String(repeating: "[", count: 100_000)
+            + String(repeating: "]", count: 100_000) + "}"
         #expect(throws: Never.self) { try KeyTree(decoding: bytes(deep)) }
     }
 }
@@ -196,7 +200,8 @@ extension KeyTree {
     @Test func watchersHearWhatConcernsThem() throws {
         let tree = KeyTree()
         func waits(_ path: String, recursive: Bool = false, stream: Bool = false) throws -> UInt64 {
-            guard case .waits(let id) = try tree.watch(bytes(path), recursive: recursive, stream: stream, since: 0) else {
+            guard case .waits(let id) = try tree.watch(bytes(path), recursive: recursive, stream: stream, since: 0)
+            else {
                 Issue.record("nothing has happened yet")
                 return 0
             }
@@ -224,10 +229,13 @@ extension KeyTree {
     @Test func theHistoryHasAThousandEvents() throws {
         let tree = KeyTree()
         for _ in 0..<2_500 { try tree.set(bytes("/1/a"), value: []) }
-        #expect(throws: StoreV2Error(.eventIndexCleared, "the requested history has been cleared [1501/1500]", index: 2_500)) {
+        #expect(
+            throws: StoreV2Error(.eventIndexCleared, "the requested history has been cleared [1501/1500]", index: 2_500)
+        ) {
             try tree.watch(bytes("/1/a"), recursive: false, stream: false, since: 1_500)
         }
-        guard case .event(let event) = try tree.watch(bytes("/1/a"), recursive: false, stream: false, since: 1_501) else {
+        guard case .event(let event) = try tree.watch(bytes("/1/a"), recursive: false, stream: false, since: 1_501)
+        else {
             Issue.record("the oldest event is there")
             return
         }
@@ -259,7 +267,9 @@ extension KeyTree {
         var form = Form()
         #expect(form.add(bytes("a=1&b=%2B+&a=2&c&=x&&d=a=b")) == nil)
         #expect(form.add(bytes("a=3&e=5")) == nil)
-        #expect(form["a"] == bytes("1") && form["b"] == bytes("+ ") && form["c"] == [] && form["d"] == bytes("a=b") && form["e"] == bytes("5"))
+        #expect(
+            form["a"] == bytes("1") && form["b"] == bytes("+ ") && form["c"] == [] && form["d"] == bytes("a=b")
+                && form["e"] == bytes("5"))
         #expect(form.add(bytes("f=%zz&g=1")) == "invalid URL escape \"%zz\"")
         #expect(form["f"] == nil && form["g"] == bytes("1"))
         #expect(form.add(bytes("x=%4")) == "invalid URL escape \"%4\"")
@@ -275,12 +285,17 @@ extension KeyTree {
             #expect(GoTime.text(nanoseconds) == text)
             if nanoseconds != .min { #expect(GoTime.nanoseconds(bytes(text)) == nanoseconds) }
         }
-        #expect(GoTime.nanoseconds(bytes("2026-11-21T10:23:54+01:00")) == GoTime.nanoseconds(bytes("2026-11-21T09:23:54Z")))
-        for text in ["", "2026", "2026-13-01T00:00:00Z", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx", "9999-01-01T00:00:00Z"] {
+        #expect(
+            GoTime.nanoseconds(bytes("2026-11-21T10:23:54+01:00")) == GoTime.nanoseconds(bytes("2026-11-21T09:23:54Z")))
+        for text in [
+            "", "2026", "2026-13-01T00:00:00Z", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx",
+            "9999-01-01T00:00:00Z",
+        ] {
             #expect(GoTime.nanoseconds(bytes(text)) == nil)
         }
         for (nanoseconds, text) in [
-            (0, "0s"), (15, "15ns"), (1_500, "1.5µs"), (2_000_000, "2ms"), (1_565_383_313, "1.565383313s"), (60_000_000_000, "1m0s"),
+            (0, "0s"), (15, "15ns"), (1_500, "1.5µs"), (2_000_000, "2ms"), (1_565_383_313, "1.565383313s"),
+            (60_000_000_000, "1m0s"),
             (3_661_000_000_001, "1h1m1.000000001s"),
         ] as [(Int64, String)] {
             #expect(GoTime.duration(nanoseconds) == text)
