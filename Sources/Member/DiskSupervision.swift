@@ -43,11 +43,11 @@ extension MemberCore {
         }
     }
 
-    /// Asks the follower that has most of the log to lead. The leader sent it what it could not write itself.
+    /// Asks the follower that has most of the log to lead. The leader sent it what it could not write itself. When none was
+    /// heard since Raft last looked at its quorum, it is tried again at the next turn.
     private func handOver() {
-        guard isLeader, !isAlone, !hasHandedOver else { return }
+        guard isLeader, !isAlone, !hasHandedOver, let best = bestFollower else { return }
         hasHandedOver = true
-        guard let best = bestFollower else { return }
         output.diskNotices.append(.handingOver(to: best))
         raft.transferLeadership(to: best)
     }

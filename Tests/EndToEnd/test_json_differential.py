@@ -356,7 +356,8 @@ def test_deadlines(pair):
         for text in ("1x", "S", "x", "-", "1"):
             g.post("/v3/kv/range", {"key": b64("a")}, Grpc_Timeout=text)
         answer = g.stream("/v3/watch", {"create_request": {"key": b64("a")}}, 2, Grpc_Timeout="500m")
-        assert json.loads(answer[1])["error"]["grpc_code"] == 4
+        # 3.4 says now and then that it does not know why (2).
+        assert json.loads(answer[1])["error"]["grpc_code"] in (2, 4)
 
     pair.both(lambda member: script(Gateway(member)))
     def ends(text: str) -> str:
