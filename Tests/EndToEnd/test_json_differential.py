@@ -123,12 +123,18 @@ def test_cluster_and_maintenance(pair):
             answer.pop("header", None)
             g.note(str(body), json.dumps(answer))
 
+        def change(what: str, body: dict) -> None:
+            g.post(f"/v3/cluster/member/{what}", body)
+            # Raft drops a change that comes before the last one's end has reached it, and genuine etcd then never
+            # answers. A read that begins after the answer ends behind that.
+            Gateway(g.member).post("/v3/kv/range", {"key": b64("none")})
+
         g.post("/v3/cluster/member/list")
-        g.post("/v3/cluster/member/add", {"peerURLs": ["http://localhost:2380"]})
-        g.post("/v3/cluster/member/add", {"peerURLs": ["zz"]})
-        g.post("/v3/cluster/member/remove", {"ID": "5"})
-        g.post("/v3/cluster/member/update", {"ID": "5", "peerURLs": ["http://127.0.0.1:1"]})
-        g.post("/v3/cluster/member/promote", {"ID": 5})
+        change("add", {"peerURLs": ["http://localhost:2380"]})
+        change("add", {"peerURLs": ["zz"]})
+        change("remove", {"ID": "5"})
+        change("update", {"ID": "5", "peerURLs": ["http://127.0.0.1:1"]})
+        change("promote", {"ID": 5})
         g.post("/v3/maintenance/status")
         g.post("/v3/maintenance/status", "")
         alarm({})
