@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -76,8 +77,10 @@ def range_request(key: bytes, serializable: bool) -> bytes:
 class Server:
     """A process under load, measured through /proc."""
 
-    def __init__(self, name: str, command: list[str], directory: Path, port: int):
-        self.name, self.port = name, port
+    def __init__(self, name: str, command: list[str], directory: Path, port: int, scheme: str = "http"):
+        self.name, self.port, self.scheme = name, port, scheme
+        # Fields of every request of the load, a token for one.
+        self.headers: list[str] = []
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "log.txt"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ETCD_")}
@@ -106,14 +109,30 @@ class Server:
             return False
 
     def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/health")
-            return json.loads(connection.getresponse().read()).get("health") == "true"
+            return self.ask("GET", "/health").get("health") == "true"
         except (OSError, http.client.HTTPException, ValueError):
             return False
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, body: dict | None = None) -> dict:
+        """Asks in JSON over HTTP/1.1. Certificates are not looked at: the servers make their own."""
+        if self.scheme == "https":
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            return json.loads(connection.getresponse().read())
         finally:
             connection.close()
+
+    def fields(self) -> list[str]:
+        return [part for header in self.headers for part in ("-H", header)]
 
     def cpu_seconds(self) -> float:
         """User and system time since the start, all threads."""
@@ -195,7 +214,7 @@ def run_h2loads(targets: list[Target], servers: list[Server], path: str, body: P
         times_file.unlink(missing_ok=True)
         process = subprocess.Popen(
             ["h2load", "-t", "1", "-n", str(target.requests), "-c", str(target.shape.connections), "-m", str(target.shape.streams),
-             "-d", str(body), *headers, f"--log-file={times_file}", f"http://127.0.0.1:{target.server.port}{path}"],
+             "-d", str(body), *headers, *target.server.fields(), f"--log-file={times_file}", target.server.url + path],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         running.append((target, process, times_file))
@@ -228,8 +247,7 @@ def grpc_status(server: Server, path: str, body: Path) -> str:
     """The status in the trailers of one real request: h2load itself looks at the HTTP status only, which is 200
     for refused gRPC calls too."""
     done = subprocess.run(
-        ["nghttp", "-v", "-n", "-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers",
-         f"http://127.0.0.1:{server.port}{path}"],
+        ["nghttp", "-v", "-n", "-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers", *server.fields(), server.url + path],
         capture_output=True, text=True, check=False, timeout=30,
     )
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
