@@ -21,7 +21,7 @@ struct Etcd {
                 member = try await EtcdMember.start(
                     configuration, logger: logger, removed: { signals.interrupt() })
             } catch {
-                fail("\(error)", configuration.logging, logger)
+                fail("\(error)", configuration.logging, logger, writer)
             }
             signals.arm()
             ServiceManager.tell("READY=1", logger)
@@ -50,11 +50,15 @@ struct Etcd {
     }
 
     /// Ends the process of a member that cannot start.
-    private static func fail(_ message: String, _ settings: LoggingSettings, _ logger: Logger) -> Never {
+    private static func fail(
+        _ message: String, _ settings: LoggingSettings, _ logger: Logger, _ writer: LogWriter
+    ) -> Never {
         // Those who read the log alone must find it there.
         if !settings.outputs.contains(.standardError) {
             logger.critical("failed to start etcd", metadata: ["error": .string(message)])
         }
+        // What was said before stands before the reason.
+        writer.flush()
         complain(message + "\n")
         exit(1)
     }

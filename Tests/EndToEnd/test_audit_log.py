@@ -33,7 +33,8 @@ def audited(member_with, directory):
 
 
 def events(path: Path, method: str = "") -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines() if path.exists() else []
+    # A line that is being written is not whole yet.
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return [event for event in map(json.loads, lines) if event["method"].endswith(method)]
 
 

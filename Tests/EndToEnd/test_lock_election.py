@@ -411,6 +411,11 @@ def test_one_line_for_etcdctl_and_the_service(pair):
     pair.compare_calls(script)
 
 
+def locked(client: Client) -> Any:
+    answer = client.call("Lock.Lock", name=b"a", lease=2)
+    return None if isinstance(answer, Failure) else answer
+
+
 @pytest.mark.ours_only
 @pytest.mark.parametrize("kinds", ((OURS, OURS, OURS), (GO, OURS, GO)))
 def test_a_line_over_all_members(cluster_with, kinds):
@@ -429,4 +434,9 @@ def test_a_line_over_all_members(cluster_with, kinds):
         leader.kill()
         cluster.leader()
     wait_until(lambda: not isinstance(other.call("Lock.Unlock", key=b"a/1"), Failure), "the lock to be given up")
-    assert good(waiting.answer()).key == b"a/2"
+    answer = waiting.answer()
+    if isinstance(answer, Failure):
+        # The last look at the store may meet one more change of leader on a busy machine; the place in the line stays.
+        assert "leader changed" in answer.details, answer
+        answer = wait_until(lambda: locked(waiter.client), "the lock")
+    assert answer.key == b"a/2"

@@ -220,7 +220,7 @@ class Cluster:
             if not isinstance(answer, Failure):
                 return True
             # The strict check wants every connection to be some seconds old; leadership may have moved.
-            retry = ("unhealthy cluster", "leader", "too many learner")
+            retry = ("unhealthy cluster", "leader", "too many learner", "timed out", "Deadline Exceeded")
             assert any(text in answer.details for text in retry), answer
             return any(found.peerURLs[0] == member.peer_url for found in self.listed())
 
@@ -241,7 +241,8 @@ class Cluster:
             others.append(others.pop(0))
             if not isinstance(answer, Failure) or "member not found" in answer.details:
                 return True
-            assert any(text in answer.details for text in ("unhealthy", "not enough started", "leader", "timed out")), answer
+            retry = ("unhealthy", "not enough started", "leader", "timed out", "Deadline Exceeded")
+            assert any(text in answer.details for text in retry), answer
             return False
 
         wait_until(removed, f"{member} to be removed", 40.0, interval=0.25)
