@@ -398,7 +398,7 @@ def test_lease_keys_and_revocation(pair):
         for key in ("l/3", "l/1", "l/2", "l/9"):
             calls.put(key, key, lease=7)
             stream.next()
-        calls("Lease.LeaseTimeToLive", ID=8, keys=True)
+        calls.time_to_live(ID=8, keys=True)
         calls.put("l/9", "moved", lease=8)
         stream.next()
         calls("Lease.LeaseRevoke", ID=7)

@@ -90,8 +90,9 @@ class Client:
             ("grpc.use_local_subchannel_pool", 1),
             # Members go and come again; the default would wait for up to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 500),
+            # In spite of its name the time that an attempt to connect is given. A busy machine takes more than a moment.
+            ("grpc.min_reconnect_backoff_ms", 10_000),
         ])
         self._methods: dict[str, Callable] = {}
 
@@ -271,6 +272,14 @@ class Calls:
 
     def get(self, key: str | bytes, range_end: str | bytes = b"", **fields: Any) -> Any:
         return self("KV.Range", key=as_bytes(key), range_end=as_bytes(range_end), **fields)
+
+    def time_to_live(self, **fields: Any) -> Any:
+        """What is left of a lease; of the seconds only whether there are any, since time goes on between two servers."""
+        answer = self.quiet("Lease.LeaseTimeToLive", **fields)
+        if isinstance(answer, Message):
+            assert answer.TTL <= answer.grantedTTL or answer.TTL == -1, answer
+            answer.TTL = min(answer.TTL, 1)
+        return self.note(f"Lease.LeaseTimeToLive({fields})", answer)
 
     def delete(self, key: str | bytes, range_end: str | bytes = b"", **fields: Any) -> Any:
         return self("KV.DeleteRange", key=as_bytes(key), range_end=as_bytes(range_end), **fields)
