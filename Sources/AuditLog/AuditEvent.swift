@@ -10,22 +10,32 @@ public struct AuditEvent: Sendable {
         case end
     }
 
+    /// What a request was about.
+    enum About: Sendable {
+        /// What the encoded request of the event's method says. What of it is told is taken out when the event is written;
+        /// values, passwords and tokens never are.
+        case request([UInt8])
+        /// An operation on a key.
+        case key([UInt8], operation: String)
+        case nothing
+    }
+
     public var stage: Stage
     /// Milliseconds since 1970.
     public var time: UInt64
-    /// The method, as `/package.Service/Method`.
+    /// The method, as `/package.Service/Method`; of a request over plain HTTP the method and the path, which holds no key.
     public var method: String
-    /// The encoded request. What of it is told is taken out when the event is written; values, passwords and tokens never
-    /// are.
-    public var request: [UInt8]
+    let about: About
     /// The client's address.
     public var peer: String
     /// Who the client is by its token, when it has shown one.
     public var user: String?
     /// The common name in the client's certificate, when it was verified.
     public var certificate: String?
-    /// How the call ended, as gRPC names it; nil while it has not.
+    /// How the call ended, as gRPC names it, or the status of an answer over plain HTTP; nil while it has not.
     public var code: String?
+    /// Whether the call was refused or failed.
+    public var isFailure: Bool
     public var microseconds: Int64
 
     public init(
@@ -35,17 +45,45 @@ public struct AuditEvent: Sendable {
         self.stage = stage
         self.time = time
         self.method = method
-        self.request = request
+        about = .request(request)
         self.peer = peer
         self.user = user
         self.certificate = certificate
         self.code = code
+        isFailure = code.map { $0 != "OK" } ?? false
+        self.microseconds = microseconds
+    }
+
+    /// A request over plain HTTP that was answered with `status`; it may be about an operation on one key.
+    public init(
+        time: UInt64, method: String, key: (operation: String, key: [UInt8])?, peer: String, certificate: String?,
+        status: Int, microseconds: Int64
+    ) {
+        stage = .call
+        self.time = time
+        self.method = method
+        about = key.map { .key($0.key, operation: $0.operation) } ?? .nothing
+        self.peer = peer
+        self.certificate = certificate
+        code = "\(status)"
+        isFailure = status >= 400
         self.microseconds = microseconds
     }
 
     /// The memory that the event takes while it waits, about.
-    var size: Int { request.count + 512 }
+    var size: Int {
+        switch about {
+        case .request(let bytes), .key(let bytes, _): bytes.count + 512
+        case .nothing: 512
+        }
+    }
 
-    /// Whether the call was refused or failed.
-    var isFailure: Bool { code.map { $0 != "OK" } ?? false }
+    /// What the event tells of the request.
+    var subjects: [AuditSubject] {
+        switch about {
+        case .request(let bytes): AuditSubjects.of(bytes, method: method)
+        case .key(let key, let operation): [.keys(operation, key)]
+        case .nothing: []
+        }
+    }
 }

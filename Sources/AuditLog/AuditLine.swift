@@ -29,7 +29,7 @@ struct AuditLine {
         if let certificate = event.certificate { field("cn", certificate) }
         field("remote", event.peer)
         field("method", event.method)
-        let subjects = AuditSubjects.of(event.request, method: event.method)
+        let subjects = event.subjects
         if !subjects.isEmpty {
             append(",\"about\":[")
             for (index, subject) in subjects.prefix(Self.subjectLimit).enumerated() {

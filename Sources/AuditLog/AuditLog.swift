@@ -36,11 +36,26 @@ public final class AuditLog: @unchecked Sendable {
 
     /// Events that wait may take this much memory.
     private static let waitingLimit = 16 << 20
+    /// A larger event is made into its line at once, which is short, so that neither does it hold its request's bytes while
+    /// it waits, nor is one ever too large to be told.
+    private static let sizeLimit = 64 << 10
     /// The most that one write to the file holds, about.
     private static let batchBytes = 256 << 10
 
+    private enum Waiting {
+        case event(AuditEvent)
+        case line([UInt8])
+
+        var size: Int {
+            switch self {
+            case .event(let event): event.size
+            case .line(let bytes): bytes.count
+            }
+        }
+    }
+
     private struct State {
-        var events: [AuditEvent] = []
+        var events: [Waiting] = []
         var bytes = 0
         var dropped = 0
         var isStopping = false
@@ -74,13 +89,16 @@ public final class AuditLog: @unchecked Sendable {
         if settings.sample > 1 && !event.isFailure {
             guard seen.wrappingAdd(1, ordering: .relaxed).oldValue % UInt64(settings.sample) == 0 else { return }
         }
+        let waiting: Waiting =
+            event.size > Self.sizeLimit
+            ? .line(AuditLine.bytes(of: event, keys: settings.keys)) : .event(event)
         let shallWake = state.withLock { state in
-            guard state.bytes + event.size <= Self.waitingLimit, !state.isStopping else {
+            guard state.bytes + waiting.size <= Self.waitingLimit, !state.isStopping else {
                 state.dropped += 1
                 return false
             }
-            state.bytes += event.size
-            state.events.append(event)
+            state.bytes += waiting.size
+            state.events.append(waiting)
             return state.events.count == 1
         }
         if shallWake { sem_post(wake) }
@@ -109,12 +127,15 @@ public final class AuditLog: @unchecked Sendable {
         }
     }
 
-    private func write(_ events: [AuditEvent], _ drops: Int) {
+    private func write(_ events: [Waiting], _ drops: Int) {
         var lines: [UInt8] = []
         var count = 0
         var lost = drops
         for (index, event) in events.enumerated() {
-            lines += AuditLine.bytes(of: event, keys: settings.keys)
+            switch event {
+            case .event(let event): lines += AuditLine.bytes(of: event, keys: settings.keys)
+            case .line(let line): lines += line
+            }
             count += 1
             guard lines.count >= Self.batchBytes || index == events.count - 1 else { continue }
             do throws(AuditFile.Failure) {

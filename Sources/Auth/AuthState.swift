@@ -65,6 +65,14 @@ public final class AuthState: Sendable {
         if !isAllowed { throw .permissionDenied }
     }
 
+    /// Refuses whoever is no user: one who has shown nothing, and one whose name, as a certificate or an old token has it, no
+    /// user has.
+    public func requireUser(_ caller: Caller) throws(EtcdError) {
+        guard isEnabled else { return }
+        if caller.user.isEmpty { throw .userEmpty }
+        if user(caller.user) == nil { throw .permissionDenied }
+    }
+
     /// Refuses whoever has not the root role.
     public func requireRoot(_ caller: Caller) throws(EtcdError) {
         guard isEnabled else { return }

@@ -42,11 +42,13 @@ public final class SimpleTokens: TokenKeeper {
     /// The index in the text of a token; nil when it is none.
     public static func index(of token: String) -> UInt64? {
         let parts = token.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[1].isEmpty, parts[1].allSatisfy({ (0x30...0x39).contains($0) }) else {
-            return nil
-        }
+        guard parts.count == 2, parts[0].count == prefixLength, parts[0].allSatisfy(isLetter), !parts[1].isEmpty,
+            parts[1].allSatisfy({ (0x30...0x39).contains($0) })
+        else { return nil }
         return UInt64(String(decoding: parts[1], as: UTF8.self))
     }
+
+    private static func isLetter(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte | 0x20) }
 
     /// The user that `token` stands for, and it lasts anew.
     public func user(of token: String, now: Int64) -> String? {

@@ -68,6 +68,9 @@ final class AuditTrail: Sendable {
         call.onEnd { [self] code in note(.call, path, message, caller.named(call, authority), code, since: start) }
     }
 
+    /// Notes what came by another way than a call.
+    func note(_ event: AuditEvent) { log.note(event) }
+
     fileprivate func note(
         _ stage: AuditEvent.Stage, _ path: String, _ message: [UInt8], _ caller: AuditedCaller, _ code: Status.Code?,
         since start: NIODeadline
@@ -88,7 +91,7 @@ private struct AuditedCaller: Sendable {
 
     init(_ call: some Identifiable, peer: String, _ authority: Authority) {
         self.peer = peer
-        certificate = call.peerIdentity
+        certificate = call.shownIdentity
         user = Self.user(call, authority)
     }
 
@@ -136,9 +139,12 @@ private final class AuditedStream: StreamHandler {
         inner?.received(message)
     }
 
-    /// A request of a watch stream is one field, by whose number it says what it is; 1 creates a watch.
+    /// The request is read whole: whoever wants a watch that nobody hears of may put other fields before that.
     private static func createsWatch(_ message: [UInt8], _ path: String) -> Bool {
-        path == EtcdMethod.watch.path && message.first == 0x0a
+        guard path == EtcdMethod.watch.path, let request = try? Etcdserverpb_WatchRequest(serializedBytes: message)
+        else { return false }
+        if case .createRequest? = request.requestUnion { return true }
+        return false
     }
 
     func halfClosed() { inner?.halfClosed() }

@@ -12,7 +12,7 @@ final class AuthGuard: Sendable {
     enum Demand: Equatable {
         /// Anyone may call it.
         case nothing
-        /// Any user that has logged in.
+        /// Any user that there is.
         case login
         /// The root role.
         case root
@@ -96,7 +96,7 @@ final class AuthGuard: Sendable {
     private static func check(_ demand: Demand, _ state: AuthState, _ caller: Caller) throws(EtcdError) {
         switch demand {
         case .nothing, .keys: break
-        case .login, .alarm: if caller == .nobody { throw .userEmpty }
+        case .login, .alarm: try state.requireUser(caller)
         case .root: try state.requireRoot(caller)
         }
     }

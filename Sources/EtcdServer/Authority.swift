@@ -12,6 +12,7 @@ import Synchronization
 protocol Identifiable: Sendable {
     var metadata: Metadata { get }
     var peerIdentity: String? { get }
+    var shownIdentity: String? { get }
     var eventLoop: any EventLoop { get }
 }
 

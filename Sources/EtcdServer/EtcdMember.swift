@@ -181,7 +181,7 @@ public final class EtcdMember: @unchecked Sendable {
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
             auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),
-            bodyLimit: settings.maximumHTTPBody)
+            audit: audit, bodyLimit: settings.maximumHTTPBody)
         let hashes = HashStore(
             hashers: hashers, publisher: publisher, logger: logger, metrics: metrics.store)
         let peerService = PeerService(member: member, gateways: gateways, status: status, hashes: hashes)

@@ -17,16 +17,18 @@ final class HTTPService: Sendable {
     private let auth: AuthPublisher
     /// Nil when version 2 is not served.
     private let v2: StoreV2Service?
+    private let audit: AuditTrail?
 
     init(
         gateways: Gateways, member: MemberThread, status: MemberStatus, metrics: MemberMetrics,
-        settings: HTTPSettings, auth: AuthPublisher, v2: StoreV2Service?, bodyLimit: Int
+        settings: HTTPSettings, auth: AuthPublisher, v2: StoreV2Service?, audit: AuditTrail?, bodyLimit: Int
     ) {
         self.member = member
         self.metrics = metrics
         self.settings = settings
         self.auth = auth
         self.v2 = v2
+        self.audit = audit
         health = HealthChecks(gateways: gateways, status: status, metrics: metrics.server)
         gateway =
             settings.servesGateway
@@ -39,14 +41,20 @@ final class HTTPService: Sendable {
         return HTTPHandlers(
             answer: { [self] call in
                 access.mark(call)
-                if let refusal = access.refusal(of: call.request) { return call.respond(refusal) }
+                if let refusal = access.refusal(of: call.request) {
+                    if refusal.status >= 400 { audit?.follow(call) }
+                    return call.respond(refusal)
+                }
                 answer(call)
             },
-            stream: { [gateway, v2] call in
+            stream: { [gateway, v2, audit] call in
                 // What is refused waits for its body, so that the connection can be used again.
                 guard access.refusal(of: call.request) == nil else { return nil }
                 access.mark(call)
-                return gateway?.stream(call) ?? v2?.watch(call)
+                if let stream = gateway?.stream(call) { return stream }
+                guard let watch = v2?.watch(call) else { return nil }
+                audit?.follow(call, isWatch: true)
+                return watch
             },
             webSocket: { [gateway] request in
                 guard gateway != nil, access.refusal(of: request) == nil else { return nil }
@@ -68,7 +76,10 @@ final class HTTPService: Sendable {
             return redirect(call, cleaned)
         }
         if let gateway, JSONGateway.owns(path) { return gateway.refuse(call) }
-        if let v2, v2.takes(path) { return v2.answer(call) }
+        if let v2, v2.takes(path) {
+            audit?.follow(call)
+            return v2.answer(call)
+        }
         if health.answer(call) { return }
         switch path {
         case "/version": version(call)
@@ -112,6 +123,7 @@ final class HTTPService: Sendable {
 
     /// As etcd 3.4 has it; later ones have no such path.
     private func setLogLevel(_ call: HTTPCall) {
+        audit?.follow(call)
         guard call.request.method == "PUT" else { return call.respond(.methodNotAllowed("PUT")) }
         func refuse(_ text: String) {
             let body = "{\"message\":\(JSONString.quoted(text))}"

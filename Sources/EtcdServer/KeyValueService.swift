@@ -358,7 +358,6 @@ final class Gateways: Sendable {
     private let gateways: [Gateway]
     /// Who makes calls, and what they may.
     let authority: Authority
-    let tokenWaiters = TokenWaiters()
 
     init(_ loops: [any EventLoop], member: MemberThread, authority: Authority, stages: StageMetrics) {
         gateways = loops.map { Gateway(eventLoop: $0, member: member, stages: stages) }

@@ -16,7 +16,7 @@ extension MemberThread {
     /// Why `caller` may not be told of the keys of `leases`; nil when it may.
     func refusal(of caller: Caller, readingKeysOf leases: some Sequence<Int64>) -> EtcdError? {
         refusal { () throws(EtcdError) in
-            if caller == .nobody { throw .userEmpty }
+            try core.applier.auth.state.requireUser(caller)
             let walk = core.applier.authorisation(of: caller, rules: .complete)
             for lease in leases { try walk.checkReading(ofLease: lease) }
         }
@@ -28,7 +28,7 @@ extension MemberThread {
         return keepAlives.filter { keepAlive in
             let caller = keepAlive.caller ?? .nobody
             let refusal = refusal { () throws(EtcdError) in
-                if caller == .nobody { throw .userEmpty }
+                try core.applier.auth.state.requireUser(caller)
                 try core.applier.authorisation(of: caller, rules: .complete).checkLease(keepAlive.lease)
             }
             guard let refusal else { return true }

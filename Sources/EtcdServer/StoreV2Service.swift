@@ -57,7 +57,7 @@ final class StoreV2Service: Sendable {
     }
 
     /// What stands behind `prefix`, which must end there or at a slash.
-    private static func rest(of path: [UInt8], behind prefix: String) -> [UInt8]? {
+    static func rest(of path: [UInt8], behind prefix: String) -> [UInt8]? {
         guard path.starts(with: prefix.utf8) else { return nil }
         let rest = path.dropFirst(prefix.utf8.count)
         return rest.isEmpty || rest.first == UInt8(ascii: "/") ? Array(rest) : nil

@@ -28,6 +28,13 @@ enum CallCarrier: Sendable {
         }
     }
 
+    var shownIdentity: String? {
+        switch self {
+        case .stream(let stream): stream.connection.peerIdentity
+        case .local(let call): call.shownIdentity
+        }
+    }
+
     var server: Server {
         switch self {
         case .stream(let stream): stream.connection.server
@@ -99,6 +106,9 @@ public struct UnaryCall: Sendable {
     public var peer: String { carrier.peer }
     /// The common name in the client's certificate, when one was asked for and verified; else nil.
     public var peerIdentity: String? { carrier.peerIdentity }
+    /// The common name that the client has shown, even where it does not say in whose name the call is made: a request in
+    /// JSON is nobody's, whoever made the connection.
+    public var shownIdentity: String? { carrier.shownIdentity }
     /// The path of the method, `/package.Service/Method`.
     public var path: String { carrier.path }
     /// The event loop of the connection the call came on.
@@ -159,6 +169,9 @@ public struct StreamCall: Sendable {
     public var peer: String { carrier.peer }
     /// The common name in the client's certificate, when one was asked for and verified; else nil.
     public var peerIdentity: String? { carrier.peerIdentity }
+    /// The common name that the client has shown, even where it does not say in whose name the call is made: a request in
+    /// JSON is nobody's, whoever made the connection.
+    public var shownIdentity: String? { carrier.shownIdentity }
     /// The path of the method, `/package.Service/Method`.
     public var path: String { carrier.path }
     /// The event loop of the connection the call came on.

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import NIOWebSocket
 
 /// Requests over HTTP/1.1: one after the other on a connection.
 final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unchecked Sendable {
@@ -56,6 +57,8 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A WebSocket that is not granted; the request is answered like any other.
+        if error is NIOWebSocketUpgradeError { return }
         // What is no HTTP at all, a TLS handshake for one; it was answered with status 400.
         if error is HTTPParserError { server.observer.connectionRejected?(peer.address, "not HTTP: \(error)") }
         context.close(promise: nil)

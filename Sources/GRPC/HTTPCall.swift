@@ -143,17 +143,33 @@ public final class HTTPCall: @unchecked Sendable {
         addedHeaders.append((name, value))
     }
 
+    private var answerHook: ((Int) -> Void)?
+
+    /// Has `hook` called once with the status when the answer is given or begins, though nobody may be left to hear it.
+    /// Before that, on `eventLoop`.
+    public func onAnswer(_ hook: @escaping (Int) -> Void) {
+        eventLoop.preconditionInEventLoop()
+        answerHook = hook
+    }
+
+    private func noteAnswer(_ status: Int) {
+        answerHook?(status)
+        answerHook = nil
+    }
+
     /// Answers the request. A second answer does nothing.
     public func respond(_ response: HTTPResponse) {
         guard eventLoop.inEventLoop else { return eventLoop.execute { [self] in respond(response) } }
         var response = response
         response.headers = addedHeaders + response.headers
+        noteAnswer(response.status)
         exchange.respond(response)
     }
 
     /// Begins an answer whose body follows in pieces.
     public func begin(status: Int, headers: [(name: String, value: String)]) {
         eventLoop.preconditionInEventLoop()
+        noteAnswer(status)
         exchange.begin(status: status, headers: addedHeaders + headers)
     }
 
@@ -193,7 +209,8 @@ public final class HTTPCall: @unchecked Sendable {
         _ path: String, metadata: Metadata, timeout: TimeAmount?, receiver: any LocalCallReceiver
     ) -> LocalCall? {
         server.makeCall(
-            path, metadata: metadata, peer: request.peer, eventLoop: eventLoop, timeout: timeout, receiver: receiver)
+            path, metadata: metadata, peer: request.peer, shownIdentity: request.peerIdentity, eventLoop: eventLoop,
+            timeout: timeout, receiver: receiver)
     }
 }
 

@@ -25,6 +25,8 @@ public final class LocalCall: @unchecked Sendable {
     let peer: String
     /// The common name in the certificate of the client in whose name the call is made.
     let peerIdentity: String?
+    /// The common name in the certificate of the connection that the call comes from. It stands for nothing.
+    let shownIdentity: String?
     let path: String
     let eventLoop: any EventLoop
     let deadline: NIODeadline?
@@ -59,10 +61,11 @@ public final class LocalCall: @unchecked Sendable {
 
     init(
         server: Server, loop: EventLoopContext, entry: MethodTable.Entry, metadata: Metadata, peer: String,
-        peerIdentity: String?, isPart: Bool, timeout: TimeAmount?, receiver: any LocalCallReceiver
+        peerIdentity: String?, shownIdentity: String?, isPart: Bool, timeout: TimeAmount?, receiver: any LocalCallReceiver
     ) {
         self.server = server
         self.peerIdentity = peerIdentity
+        self.shownIdentity = shownIdentity ?? peerIdentity
         self.isPart = isPart
         observer = isPart ? nil : entry.observer
         self.loop = loop

@@ -237,8 +237,8 @@ public final class Server: Sendable {
 
     /// Begins a call of the method at `path`; nil when there is none. Only on `eventLoop`, one of the server's.
     func makeCall(
-        _ path: String, metadata: Metadata, peer: String, peerIdentity: String? = nil, isPart: Bool = false,
-        eventLoop: any EventLoop, timeout: TimeAmount?, receiver: any LocalCallReceiver
+        _ path: String, metadata: Metadata, peer: String, peerIdentity: String? = nil, shownIdentity: String? = nil,
+        isPart: Bool = false, eventLoop: any EventLoop, timeout: TimeAmount?, receiver: any LocalCallReceiver
     ) -> LocalCall? {
         eventLoop.preconditionInEventLoop()
         guard let loop = loops[ObjectIdentifier(eventLoop)],
@@ -246,7 +246,7 @@ public final class Server: Sendable {
         else { return nil }
         return LocalCall(
             server: self, loop: loop, entry: entry, metadata: metadata, peer: peer, peerIdentity: peerIdentity,
-            isPart: isPart, timeout: timeout, receiver: receiver)
+            shownIdentity: shownIdentity, isPart: isPart, timeout: timeout, receiver: receiver)
     }
 
     private static func describe(_ address: SocketAddress?) -> String {

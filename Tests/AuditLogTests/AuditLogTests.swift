@@ -64,10 +64,23 @@ extension [UInt8] {
     @Test func whatDoesNotFitInMemoryIsDroppedAndSaidSo() throws {
         defer { try? FileManager.default.removeItem(at: directory) }
         let settings = try settings()
-        let large = event("OK", request: [UInt8](repeating: 0, count: 1 << 20))
-        let notices = try run(settings, Array(repeating: large, count: 20))
-        #expect(lines(settings.path).count == 15)
-        #expect(notices == ["written(15)", "dropped(5)"])
+        // With what an event itself takes, 64 kB.
+        let large = event("OK", request: [UInt8](repeating: 0, count: (64 << 10) - 512))
+        let notices = try run(settings, Array(repeating: large, count: 260))
+        #expect(lines(settings.path).count == 256)
+        #expect(notices == ["written(256)", "dropped(4)"])
+    }
+
+    @Test func noRequestIsTooLargeToBeTold() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let settings = try settings()
+        // A put of the key "key", with a value that is larger than all that may wait.
+        let size = 20 << 20
+        var put: [UInt8] = [0x0a, 3] + "key".utf8 + [0x12]
+        put += [UInt8(size & 127 | 128), UInt8(size >> 7 & 127 | 128), UInt8(size >> 14 & 127 | 128), UInt8(size >> 21)]
+        put += [UInt8](repeating: 0x78, count: size)
+        #expect(try run(settings, Array(repeating: event("OK", request: put), count: 3)) == ["written(3)"])
+        #expect(lines(settings.path).allSatisfy { $0.contains("{\"op\":\"put\",\"key\":\"key\"}") && $0.count < 300 })
     }
 
     @Test func fullFilesMoveAsideAndTheOldestGoes() throws {

@@ -132,6 +132,17 @@ import Testing
         #expect(outcome { () throws(EtcdError) in try state.requireRoot(Caller(user: "admin", revision: 1)) } == nil)
     }
 
+    /// A certificate may name nobody, or one who is no user; a signed token may outlive its user.
+    @Test func onlyUsersCountAsLoggedIn() {
+        let state = Self.state
+        for (name, refusal) in [("", .userEmpty), ("none", .permissionDenied), ("bob", nil)] as [(String, EtcdError?)] {
+            #expect(
+                outcome { () throws(EtcdError) in try state.requireUser(Caller(user: name, revision: 7)) } == refusal)
+        }
+        let off = AuthState(isEnabled: false, revision: 7, users: [:], roles: [:])
+        #expect(outcome { () throws(EtcdError) in try off.requireUser(.nobody) } == nil)
+    }
+
     @Test func nothingIsCheckedWhileAuthIsOff() {
         let off = AuthState(isEnabled: false, revision: 7, users: [:], roles: [:])
         let walk = Authorisation(off, caller: .nobody) { _ in [Self.bytes("x")] }

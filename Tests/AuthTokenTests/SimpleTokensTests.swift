@@ -52,8 +52,12 @@ import Testing
 
     @Test(
         arguments: [
-            ("abc.7", 7), ("abc.", nil), ("abc", nil), ("a.b.3", nil), ("abc.-1", nil), ("abc.+1", nil),
-            ("abc.18446744073709551615", UInt64.max), ("abc.18446744073709551616", nil), (".5", 5),
+            ("abcdefghijKLMNOP.7", 7), ("abcdefghijklmnop.", nil), ("abcdefghijklmnop", nil),
+            ("abcdefghijklmnop.b.3", nil), ("abcdefghijklmnop.-1", nil), ("abcdefghijklmnop.+1", nil),
+            ("abcdefghijklmnop.18446744073709551615", UInt64.max), ("abcdefghijklmnop.18446744073709551616", nil),
+            (".5", nil), ("abc.7", nil), ("abcdefghijklmno1.7", nil), ("abcdefghijklmnopq.7", nil),
+            ("abcdefghijklmno@.7", nil), ("abcdefghijklmno[.7", nil), ("abcdefghijklmno`.7", nil),
+            ("abcdefghijklmno{.7", nil),
         ] as [(String, UInt64?)])
     func indexOfAToken(_ token: String, _ index: UInt64?) {
         #expect(SimpleTokens.index(of: token) == index)

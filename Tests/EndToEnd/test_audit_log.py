@@ -1,6 +1,7 @@
 """The audit log: what is told of calls, what never is, and that nobody waits for it."""
 
 import hashlib
+import http.client
 import json
 import os
 from pathlib import Path
@@ -9,8 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.api import Client, Failure
+from harness import settings
+from harness.api import Client, Failure, api
+from harness.certificates import Authority
+from harness.gateway import Gateway, b64
 from harness.member import Member
+from harness.secure import SecureClient, SecureMember, context
+from harness.v2 import V2, Stream
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.ours_only
@@ -87,6 +93,122 @@ def test_streams_are_told_when_they_ask_and_when_they_end(audited):
     watch.close()
     end = awaited(path, "Watch/Watch", 3)[2]
     assert (end["stage"], end["code"]) == ("end", "Canceled")
+
+
+def test_a_watch_is_told_however_it_is_written(audited):
+    """A request whose first field is none that etcd knows still creates a watch."""
+    member, client, path = audited()
+    create = api().messages.WatchRequest(create_request={"key": b"w"}).SerializeToString()
+    requests = [b"\x7a\x00" + api().messages.WatchRequest(progress_request={}).SerializeToString(), b"\x7a\x00" + create]
+    replies = client.channel.stream_stream("/etcdserverpb.Watch/Watch")(iter(requests), timeout=30)
+    created = api().messages.WatchResponse.FromString(next(replies))
+    while not created.created:
+        created = api().messages.WatchResponse.FromString(next(replies))
+    replies.cancel()
+    wait_until(
+        lambda: [{"op": "watch", "key": "w"}] in [event.get("about") for event in events(path, "Watch/Watch")],
+        "the watch to be told")
+
+
+def test_requests_in_json_and_of_version_2_are_told(audited):
+    member, client, path = audited("--enable-v2", "--host-whitelist", "127.0.0.1")
+    gateway = Gateway(member)
+    gateway.post("/v3/kv/put", {"key": b64("j"), "value": b64("top secret")})
+    gateway.post("/v3beta/kv/range", {"key": b64("j"), "revision": "99"})
+    gateway.stream("/v3/watch", {"create_request": {"key": b64("j"), "range_end": b64("k")}}, 1)
+    v2 = V2(member)
+    v2.put("/dir/v%C3%A9", "top secret")
+    v2.put("/dir", "top secret")
+    v2.post("/queue", "top secret")
+    v2.get("/", recursive="true")
+    v2.delete("/none")
+    watch = Stream(member, "/dir", recursive="true")
+    watch.close()
+    v2.request("GET", "/v2/members")
+    v2.request("PUT", "/config/local/log", json.dumps({"Level": "INFO"}))
+    v2.request("PUT", "/v2/keys/x", headers={"Host": "elsewhere"})
+    v2.request("GET", "/metrics")
+
+    wait_until(lambda: any(event.get("code") == "421" for event in events(path)), "the last of them")
+    wait_until(lambda: len(events(path, "Watch/Watch")) == 2, "the watch and its end")
+    told = [(event["method"], event.get("about"), event.get("code")) for event in events(path)]
+    key = lambda op, key: [{"op": op, "key": key}]
+    assert ("/etcdserverpb.KV/Put", key("put", "j"), "OK") in told
+    assert ("/etcdserverpb.KV/Range", key("range", "j"), "OutOfRange") in told
+    assert ("/etcdserverpb.Watch/Watch", [{"op": "watch", "key": "j", "end": "k"}], None) in told
+    assert [line for line in told if not line[0].startswith("/")] == [
+        ("PUT /v2/keys", key("put", "/dir/vé"), "201"), ("PUT /v2/keys", key("put", "/dir"), "403"),
+        ("POST /v2/keys", key("put", "/queue"), "201"), ("GET /v2/keys", key("range", "/"), "200"),
+        ("DELETE /v2/keys", key("delete", "/none"), "404"), ("GET /v2/keys", key("watch", "/dir"), "200"),
+        ("GET /v2/members", None, "200"), ("PUT /config/local/log", None, "204"),
+        ("PUT /v2/keys", key("put", "/x"), "421"),
+    ]
+    assert all(event["remote"].startswith("127.0.0.1:") and event["user"] == "-" for event in events(path))
+    assert "secret" not in path.read_text()
+
+
+def test_keys_of_version_2_as_hashes_and_a_sample(audited):
+    member, client, path = audited("--enable-v2", "--audit-log-keys=hash", "--audit-log-sample=4")
+    v2 = V2(member)
+    for _ in range(8):
+        v2.get("/")
+    v2.get("/private")
+    wait_until(lambda: any(event["code"] == "404" for event in events(path)), "the failure")
+    found = events(path, "/v2/keys")
+    assert [event["code"] for event in found] == ["200", "200", "404"]
+    digest = hashlib.sha256(b"/private").hexdigest()
+    assert found[2]["about"] == [{"op": "range", "key": {"sha256": digest}}]
+    assert "private" not in path.read_text()
+
+
+def test_certificates_are_told_whose_requests_they_come_with(directory):
+    """Over TLS the name in the certificate stands beside the user, for requests in JSON too, where it names nobody."""
+    authority = Authority(directory / "certificates")
+    server = authority.issue("server")
+    shown = {name: authority.issue(name) for name in ("root", "ann", "")}
+    path = directory / "audit.log"
+    member = SecureMember(
+        settings.UNDER_TEST, directory / "ours",
+        ("--cert-file", server.cert_file, "--key-file", server.key_file, "--trusted-ca-file", authority.cert_file,
+         "--client-cert-auth", "--audit-log-path", str(path), "--bcrypt-cost", "4", "--enable-v2"),
+        context(authority, shown["root"]))
+
+    def ask(who: str, address: str, **headers: str) -> int:
+        connection = http.client.HTTPSConnection("127.0.0.1", member.port, timeout=30, context=context(authority, shown[who]))
+        connection.request("POST", address, json.dumps({"key": b64("a")}), {"Accept": "*/*", **headers})
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    clients = {}
+    try:
+        member.start()
+        clients = {name: SecureClient(member.endpoint, authority, certificate) for name, certificate in shown.items()}
+        good(clients["ann"].call("KV.Put", key=b"a"))
+        assert ask("ann", "/v3/kv/range") == 200
+        assert ask("ann", "/v2/keys/q") == 201
+        good(clients["root"].call("Auth.UserAdd", name="root", password="p"))
+        good(clients["root"].call("Auth.UserGrantRole", user="root", role="root"))
+        good(clients["root"].call("Auth.AuthEnable"))
+        token = good(clients["ann"].call("Auth.Authenticate", name="root", password="p")).token
+        good(clients["root"].call("KV.Put", key=b"b"))
+        assert clients["ann"].call("KV.Put", key=b"c").code == "PERMISSION_DENIED"
+        assert clients[""].call("KV.Put", key=b"d").code == "PERMISSION_DENIED"
+        assert ask("ann", "/v3/kv/put", Authorization=token) == 400
+        assert ask("", "/v3/kv/put", Authorization=token) == 200
+        wait_until(lambda: len(events(path, "KV/Put")) == 5, "all puts")
+        of = lambda event: (event["user"], event.get("cn"), event["code"])
+        assert sorted(map(of, events(path, "KV/Put"))) == sorted([
+            ("-", "ann", "OK"), ("root", "root", "OK"), ("ann", "ann", "PermissionDenied"), ("", "", "PermissionDenied"),
+            ("root", "", "OK")])
+        assert of(events(path, "KV/Range")[0]) == ("-", "ann", "OK")
+        assert of(events(path, "POST /v2/keys")[0]) == ("-", "ann", "201")
+        assert of(events(path, "POST /v3/kv/put")[0]) == ("-", "ann", "400")
+    finally:
+        for client in clients.values():
+            client.close()
+        member.close()
 
 
 def test_keys_as_hashes_and_a_sample(audited):

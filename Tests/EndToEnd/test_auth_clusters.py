@@ -1,8 +1,11 @@
 """Auth with several members: three of ours, and ours mixed with genuine etcd 3.4, and data directories that travel."""
 
+import os
+import signal
+
 import pytest
 
-from harness.api import Failure
+from harness.api import Client, Failure, api
 from harness.auth import READ, READWRITE, User, UserCalls, log_in, permission, set_up
 from harness.cluster import GO, OURS, Cluster, ClusterMember
 from harness.waiting import wait_until
@@ -93,6 +96,41 @@ def test_users_of_one_member_are_users_of_all(cluster):
             client.close()
         root.close()
     assert_equal_members(cluster)
+    calls.close()
+
+
+@pytest.mark.ours_only
+def test_made_up_tokens_keep_no_login_from_being_known(cluster_with):
+    """Whoever logs in with one member and comes to another that is late is waited for there. Made-up tokens, of whatever
+    entry, are refused as soon as this member has what was committed, and take nobody's place."""
+    cluster = cluster_with(OURS, OURS, OURS, **{"bcrypt-cost": 4})
+    prompt, late, _ = cluster.members
+    cluster.move_leader(prompt)
+    calls = UserCalls(prompt)
+    set_up(calls, ("bob", [(READWRITE, "b", "d")]))
+    client = Client(late.endpoint)
+    wait_until(lambda: client.call("KV.Range", key=b"b").details == "etcdserver: user name is empty", "the connection")
+    put, range_ = client.method("KV.Put"), client.method("KV.Range")
+    os.kill(late.process.pid, signal.SIGSTOP)
+    try:
+        made_up = [
+            range_.future(api().messages.RangeRequest(key=b"b"), timeout=100, metadata=[("token", f"{'madeUp' * 2}toke.{index}")])
+            for index in [*range(1, 1000), *range(100_000, 100_500), 2**64 - 1]
+        ]
+        token = log_in(prompt.endpoint, "bob", "bob")
+        answer = put.future(api().messages.PutRequest(key=b"b", value=b"1"), timeout=100, metadata=[("token", token)])
+    finally:
+        os.kill(late.process.pid, signal.SIGCONT)
+    assert answer.exception() is None, answer.exception()
+    assert {(call.code().name, call.details()) for call in made_up} == {("UNAUTHENTICATED", "etcdserver: invalid auth token")}
+    # A stream waits alike.
+    for stranger, canceled in (("madeUpmadeUptoke.999999", True), (token, False)):
+        user = User(late.endpoint, stranger)
+        watch = user.watch()
+        assert watch.created(key=b"b").canceled == canceled
+        watch.close()
+        user.close()
+    client.close()
     calls.close()
 
 

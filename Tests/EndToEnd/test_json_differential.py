@@ -190,6 +190,85 @@ def test_users_and_roles(pair):
     compare(pair, script)
 
 
+def test_what_users_may(pair):
+    """Permissions count for requests in JSON as they do for gRPC: keys, transactions, leases, watches, locks and elections."""
+
+    def script(g: Gateway) -> None:
+        for name in ("root", "bob"):
+            g.post("/v3/auth/user/add", {"name": name, "password": name})
+            g.post("/v3/auth/role/add", {"name": name})
+            g.post("/v3/auth/user/grant", {"user": name, "role": name})
+        g.post("/v3/auth/role/grant", {"name": "bob", "perm": {"permType": "READWRITE", "key": b64("b"), "range_end": b64("d")}})
+        g.post("/v3/auth/role/grant", {"name": "bob", "perm": {"permType": "WRITE", "key": b64("w")}})
+        for name in ("mine/", "office/"):
+            end = name[:-1] + "0"
+            g.post("/v3/auth/role/grant", {"name": "bob", "perm": {"permType": 2, "key": b64(name), "range_end": b64(end)}})
+        for lease in ("1", "2", "3"):
+            g.post("/v3/lease/grant", {"ID": lease, "TTL": "600"})
+        g.post("/v3/kv/put", {"key": b64("secret"), "value": b64("s"), "lease": "1"})
+        g.post("/v3/auth/enable")
+
+        def log_in(name: str, password: str) -> dict[str, str]:
+            return {"Authorization": json.loads(g.post("/v3/auth/authenticate", {"name": name, "password": password}))["token"]}
+
+        root, bob, nobody, wrong = log_in("root", "root"), log_in("bob", "bob"), {}, {"Authorization": "x.1"}
+        put = lambda key, **fields: {"request_put": {"key": b64(key), "value": b64("v"), **fields}}
+        get = lambda key, end="": {"requestRange": {"key": b64(key), "range_end": b64(end)}}
+        delete = lambda key: {"request_delete_range": {"key": b64(key)}}
+        for who in (nobody, wrong, bob, root):
+            for key in ("b", "c", "x", "w"):
+                g.post("/v3/kv/put", {"key": b64(key), "value": b64("1")}, **who)
+                g.post("/v3/kv/put", {"key": b64(key), "prev_kv": True}, **who)
+                g.post("/v3/kv/range", {"key": b64(key)}, **who)
+                g.post("/v3beta/kv/range", {"key": b64(key), "serializable": True}, **who)
+                g.post("/v3/kv/txn", {"success": [put(key)]}, **who)
+                g.post("/v3/kv/txn", {"compare": [{"target": "CREATE", "key": b64(key)}]}, **who)
+                g.post("/v3/kv/txn", {"success": [get("b")], "failure": [delete(key)]}, **who)
+                g.post("/v3/kv/deleterange", {"key": b64(key), "prev_kv": True}, **who)
+            for end in ("c", "d", "e"):
+                g.post("/v3/kv/range", {"key": b64("b"), "range_end": b64(end)}, **who)
+                # A watch that is wider than what its user may read is refused on the stream.
+                g.stream("/v3/watch", {"create_request": {"key": b64("b"), "range_end": b64(end), "start_revision": "1000"}}, 1, **who)
+            g.post("/v3/kv/put", {"key": b64("b"), "lease": "1"}, **who)
+            g.post("/v3/kv/put", {"key": b64("b"), "lease": "2"}, **who)
+            g.post("/v3/kv/put", {"key": b64("b"), "lease": "99"}, **who)
+        g.post("/v3/kv/lease/revoke", {"ID": "98"}, **bob)
+        g.post("/v3/lease/revoke", {"ID": "1"}, **bob)
+        g.post("/v3/kv/range", {"key": b64("secret")}, **root)
+        for path, body in (
+            ("user/list", {}), ("user/get", {"name": "bob"}), ("user/get", {"name": "root"}), ("role/get", {"role": "bob"}),
+            ("role/get", {"role": "root"}), ("role/list", {}), ("user/add", {"name": "eve", "password": "x"}),
+            ("user/changepw", {"name": "root", "password": "x"}), ("user/grant", {"user": "bob", "role": "root"}), ("disable", {}),
+        ):
+            for who in (nobody, wrong, bob):
+                g.post(f"/v3/auth/{path}", body, **who)
+        # Locks and elections are made of calls of their client's.
+        for name in ("mine", "theirs"):
+            g.post("/v3/lock/lock", {"name": b64(name), "lease": "3"}, **bob)
+            g.post("/v3/lock/unlock", {"key": b64(f"{name}/3")}, **bob)
+        for name in ("office", "throne"):
+            g.post("/v3/election/campaign", {"name": b64(name), "value": b64("bob"), "lease": "3"}, **bob)
+            g.post("/v3/election/leader", {"name": b64(name)}, **bob)
+            leader = {"name": b64(name), "key": b64(f"{name}/3"), "rev": "1", "lease": "3"}
+            g.post("/v3/election/proclaim", {"leader": leader, "value": b64("still")}, **bob)
+            g.post("/v3/election/resign", {"leader": leader}, **bob)
+        for who in (nobody, wrong):
+            g.post("/v3/lock/lock", {"name": b64("mine"), "lease": "3"}, **who)
+            g.post("/v3/election/leader", {"name": b64("office")}, **who)
+        # Another password ends the token; a role that is taken away counts at once.
+        g.post("/v3/auth/user/changepw", {"name": "bob", "password": "new"}, **root)
+        g.post("/v3/kv/range", {"key": b64("b")}, **bob)
+        g.stream("/v3/watch", {"create_request": {"key": b64("b")}}, 1, **bob)
+        bob = log_in("bob", "new")
+        g.post("/v3/kv/range", {"key": b64("b")}, **bob)
+        g.post("/v3/auth/user/revoke", {"name": "bob", "role": "bob"}, **root)
+        g.post("/v3/kv/range", {"key": b64("b")}, **bob)
+        g.stream("/v3/watch", {"create_request": {"key": b64("b")}}, 1, **bob)
+        g.post("/v3/lock/lock", {"name": b64("mine"), "lease": "3"}, **bob)
+
+    compare(pair, script)
+
+
 FORMS = [
     '{"key":"Zm9v","limit":"1"}', '{"key":"Zm9v","limit":1}', '{"key":"Zm9v","limit":1.0}',
     '{"key":"Zm9v","limit":1.5}', '{"key":"Zm9v","limit":1e3}', '{"key":"Zm9v","limit":"1e3"}',
