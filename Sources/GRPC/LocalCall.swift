@@ -61,7 +61,8 @@ public final class LocalCall: @unchecked Sendable {
 
     init(
         server: Server, loop: EventLoopContext, entry: MethodTable.Entry, metadata: Metadata, peer: String,
-        peerIdentity: String?, shownIdentity: String?, isPart: Bool, timeout: TimeAmount?, receiver: any LocalCallReceiver
+        peerIdentity: String?, shownIdentity: String?, isPart: Bool, timeout: TimeAmount?,
+        receiver: any LocalCallReceiver
     ) {
         self.server = server
         self.peerIdentity = peerIdentity

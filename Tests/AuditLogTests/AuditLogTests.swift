@@ -77,7 +77,9 @@ extension [UInt8] {
         // A put of the key "key", with a value that is larger than all that may wait.
         let size = 20 << 20
         var put: [UInt8] = [0x0a, 3] + "key".utf8 + [0x12]
-        put += [UInt8(size & 127 | 128), UInt8(size >> 7 & 127 | 128), UInt8(size >> 14 & 127 | 128), UInt8(size >> 21)]
+        put += [
+            UInt8(size & 127 | 128), UInt8(size >> 7 & 127 | 128), UInt8(size >> 14 & 127 | 128), UInt8(size >> 21),
+        ]
         put += [UInt8](repeating: 0x78, count: size)
         #expect(try run(settings, Array(repeating: event("OK", request: put), count: 3)) == ["written(3)"])
         #expect(lines(settings.path).allSatisfy { $0.contains("{\"op\":\"put\",\"key\":\"key\"}") && $0.count < 300 })
