@@ -44,6 +44,8 @@ final class Faults {
         case transfer
         /// A database file is rewritten.
         case defragmentation
+        /// A database file is rewritten, and meanwhile power goes, a call to the disk fails, or the process is killed.
+        case brokenDefragmentation
         /// A member is added: a voter, or a learner that is promoted later.
         case addition
         /// A member is removed.
@@ -97,6 +99,7 @@ final class Faults {
         case .pauseOfLeader: leading?.process?.pause(for: random.within(50_000...4_000_000))
         case .transfer: transfer()
         case .defragmentation: machine.process?.send(.perform { $0.defragment() })
+        case .brokenDefragmentation: breakDefragmentation(machine)
         case .addition: world.membership.add()
         case .removal: world.membership.remove()
         }
@@ -177,6 +180,30 @@ final class Faults {
             machine.diskIsFaulty = true
             machine.disk.faults.failing = (1 + random.below(60), random.pick([5, 28]))
         }
+    }
+
+    /// Something goes wrong within the next calls to the disk from the first step on.
+    private func breakDefragmentation(_ machine: SimulatedMachine) {
+        let call = 1 + random.below(60)
+        let delay = random.within(0...60_000)
+        let way = random.below(3)
+        let code: Int32 = random.pick([5, 28])
+        machine.process?.send(
+            .perform { [self] process in
+                process.defragment { [self] in
+                    guard !isOver else { return }
+                    switch way {
+                    case 0: machine.disk.faults.powerLoss = call
+                    case 1:
+                        machine.diskIsFaulty = true
+                        machine.disk.faults.failing = (call, code)
+                    default:
+                        process.later(delay) { [self] in
+                            if !isOver { stop(machine) { $0.kill() } }
+                        }
+                    }
+                }
+            })
     }
 
     // MARK: The end of trouble

@@ -25,6 +25,7 @@ final class MemberProcess {
         case committed(CommitJob, Snapshot?)
         case restored(RestoredState)
         case snapshotSaved(Snapshot)
+        case defragmented(Defragmentation, isDone: Bool)
         case snapshotReported(to: UInt64, succeeded: Bool)
         case perform((MemberProcess) -> Void)
     }
@@ -66,6 +67,7 @@ final class MemberProcess {
     var random: SimulationRandom
     private(set) var opened: OpenedMember
     var core: MemberCore { opened.core }
+    var paths: MemberPaths { opened.paths }
     private(set) var isAlive = true
     /// In microseconds of the simulator.
     let startedAt: Int64
@@ -89,6 +91,7 @@ final class MemberProcess {
     var isCommitting = false
     var wantsCommit = false
     var isSnapshotting = false
+    var isDefragmenting = false
     /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
     var written: [Message] = []
     var isRestoring = false
@@ -261,6 +264,7 @@ final class MemberProcess {
         case .snapshotSaved(let snapshot):
             isSnapshotting = false
             core.snapshotSaved(snapshot)
+        case .defragmented(let work, let isDone): finishDefragmentation(work, isDone: isDone)
         case .perform(let body): body(self)
         }
     }

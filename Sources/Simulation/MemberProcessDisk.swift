@@ -23,11 +23,15 @@ struct BackendWork {
         case restore(Snapshot, StateMachineFiles, StorePublisher)
         case removeSentDatabases(below: UInt64)
         case prepareSegment
+        case defragment(Defragmentation, () -> Void)
         case purge
     }
 
     var orders: [Order] = []
     var isBusy = false
+    /// What is copied between the orders, and whether its next step is due.
+    var defragmentation: Defragmentation?
+    var isStepDue = false
 }
 
 /// The threads that wait for the disk.
@@ -117,7 +121,10 @@ extension MemberProcess {
     }
 
     private func workOnBackend() {
-        guard !backendWork.isBusy, !backendWork.orders.isEmpty else { return }
+        guard !backendWork.isBusy else { return }
+        // An order waits for one step at the most.
+        if backendWork.isStepDue, backendWork.orders.isEmpty || random.one(in: 2) { return stepDefragmentation() }
+        guard !backendWork.orders.isEmpty else { return }
         backendWork.isBusy = true
         let order = backendWork.orders.removeFirst()
         var time = random.delay(around: 20)
@@ -127,14 +134,23 @@ extension MemberProcess {
                 switch order {
                 case .commit(let job, let snapshot):
                     try job.run()
+                    backendWork.defragmentation?.follow(job)
                     if let snapshot { try opened.snapshots.save(snapshot) }
                     world.recorder.note(
                         .backendCommitted, machine.number, UInt64(job.operations), snapshot?.metadata.index ?? 0)
                     send(.committed(job, snapshot))
                 case .restore(let snapshot, let files, let publisher):
+                    if let running = backendWork.defragmentation {
+                        running.cancel()
+                        endDefragmentation(running, isDone: false)
+                    }
                     send(.restored(try files.restore(snapshot, publisher: publisher)))
                 case .removeSentDatabases(let index): _ = try? opened.snapshots.removeDatabases(below: index)
                 case .prepareSegment: try opened.log.prepareNextSegment()
+                case .defragment(let work, let begins):
+                    begins()
+                    backendWork.defragmentation = work
+                    backendWork.isStepDue = true
                 case .purge: purge()
                 }
             }
@@ -142,6 +158,43 @@ extension MemberProcess {
             backendWork.isBusy = false
             workOnBackend()
         }
+    }
+
+    // MARK: Defragmentation
+
+    /// One step of the copy; a pause follows in which others have the disk.
+    private func stepDefragmentation() {
+        guard let work = backendWork.defragmentation else { return }
+        backendWork.isStepDue = false
+        backendWork.isBusy = true
+        later(random.delay(around: 20) + machine.synchronizationTime()) { [self] in
+            let isFine = attempt("defragmentation") {
+                do throws(DefragmentationError) {
+                    let progress = try work.step()
+                    world.recorder.note(.defragmentationStep, machine.number)
+                    if progress == .done {
+                        endDefragmentation(work, isDone: true)
+                    } else {
+                        later(random.delay(around: 4_000)) { [self] in
+                            backendWork.isStepDue = backendWork.defragmentation != nil
+                            workOnBackend()
+                        }
+                    }
+                } catch {
+                    if error.isFatal || machine.powerIsLost { throw error }
+                    endDefragmentation(work, isDone: false)
+                }
+            }
+            guard isFine else { return }
+            backendWork.isBusy = false
+            workOnBackend()
+        }
+    }
+
+    private func endDefragmentation(_ work: Defragmentation, isDone: Bool) {
+        backendWork.defragmentation = nil
+        backendWork.isStepDue = false
+        send(.defragmented(work, isDone: isDone))
     }
 
     /// Keeps the database that came with a leader's snapshot; says whether it is safely there.

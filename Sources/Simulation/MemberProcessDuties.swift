@@ -52,18 +52,26 @@ extension MemberProcess {
         for body in bodies { body(self) }
     }
 
-    /// Rewrites the database file, as `Maintenance.Defragment` does.
-    func defragment() {
+    /// Rewrites the database file while the member goes on, as `Maintenance.Defragment` does. `begins` is called right
+    /// before the first step.
+    func defragment(_ begins: @escaping () -> Void = {}) {
+        guard !isDefragmenting else { return }
+        isDefragmenting = true
         wantsCommit = true
+        // Databases are small here, and are to take many steps all the same.
+        let piece = (bytes: 1 + random.below(4_000), records: 1 + random.below(40))
         afterCommit.append { process in
-            guard !process.isRestoring else { return }
-            _ = process.attempt("defragmentation") {
-                try process.core.applier.backend.defragment()
-                process.core.applier.store.publish()
-                process.world.recorder.note(.defragmented, process.machine.number)
-            }
+            process.order(.defragment(process.core.applier.backend.beginDefragmentation(piece: piece), begins))
         }
         wake(at: world.simulator.now)
+    }
+
+    func finishDefragmentation(_ work: Defragmentation, isDone: Bool) {
+        isDefragmenting = false
+        guard isDone else { return }
+        core.applier.backend.finishDefragmentation(work)
+        core.applier.store.publish()
+        world.recorder.note(.defragmented, machine.number)
     }
 
     // MARK: Changes of the members

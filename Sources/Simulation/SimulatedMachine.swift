@@ -1,3 +1,4 @@
+import Bolt
 import Configuration
 import Disk
 import Member
@@ -27,6 +28,8 @@ final class SimulatedMachine {
     var retired: String?
     private(set) var process: MemberProcess?
     private(set) var runs: UInt64 = 0
+    /// Whether the last process ended while it rewrote its database file.
+    private var endedInDefragmentation = false
     /// Set when the next start is planned.
     private var startsAt: Int64?
 
@@ -63,9 +66,13 @@ final class SimulatedMachine {
         startsAt = nil
         guard process == nil, retired == nil else { return }
         runs += 1
+        if endedInDefragmentation { checkDatabase() }
         do {
             let process = try MemberProcess(self, world: world, random: random.fork())
             self.process = process
+            endedInDefragmentation = false
+            let leftover = process.paths.database + ".tmp"
+            world.recorder.check(!disk.exists(leftover), "m\(number) has started and \(leftover) is still there")
             world.recorder.note(.started, number, runs, process.core.log.lastIndex, process.core.appliedIndex)
             world.observer.started(process)
             process.begin()
@@ -78,6 +85,23 @@ final class SimulatedMachine {
             }
             if powerIsLost { cutPower() }
             start(after: 500_000)
+        }
+    }
+
+    /// A crash in the middle of a defragmentation leaves one file, whole and in order.
+    private func checkDatabase() {
+        let faults = disk.faults
+        disk.faults = MemoryDisk.Faults()
+        defer { disk.faults = faults }
+        do {
+            let path = MemberPaths(configuration).database
+            let database = try Database(disk: disk, path: path, options: DatabaseOptions(readOnly: true))
+            defer { database.close() }
+            let findings = try Check.findings(in: database)
+            world.recorder.note(.databaseChecked, number)
+            world.recorder.check(findings.isEmpty, "m\(number)'s crash has damaged its database: \(findings)")
+        } catch {
+            world.recorder.violate("m\(number)'s crash has left no database: \(error)")
         }
     }
 
@@ -131,6 +155,7 @@ final class SimulatedMachine {
 
     private func endProcess() {
         guard let process else { return }
+        endedInDefragmentation = endedInDefragmentation || process.backendWork.defragmentation != nil
         process.end()
         self.process = nil
         world.network.breakStreams(of: number)
