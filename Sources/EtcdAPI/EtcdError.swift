@@ -40,6 +40,9 @@ extension EtcdError {
     public static let requestTooLarge = EtcdError(.invalidArgument, "etcdserver: request is too large")
     /// Too many proposals wait to be applied.
     public static let tooManyRequests = EtcdError(.resourceExhausted, "etcdserver: too many requests")
+    /// A write's answer is not to be had. etcd has no such case: it takes what memory there is.
+    public static let answerTooLarge = EtcdError(
+        .resourceExhausted, "etcdserver: the request was carried out, but there is no memory for its answer")
 }
 
 // MARK: Revisions and space

@@ -191,8 +191,10 @@ public enum KeyValueResponse {
         header.encodeField(into: &writer)
     }
 
-    /// Appends a `RangeStreamResponse` around an encoded `RangeResponse`.
-    public static func encodeStreamPiece(_ response: [UInt8], into writer: inout WireWriter) {
-        writer.alwaysBytes(1, response)
+    /// What stands before an encoded `RangeResponse` of `length` bytes to make a `RangeStreamResponse` of it.
+    public static func streamPieceHead(length: Int) -> [UInt8] {
+        var writer = WireWriter()
+        writer.delimiter(1, length: length)
+        return writer.bytes
     }
 }

@@ -177,7 +177,7 @@ public final class EtcdMember: @unchecked Sendable {
         let memory = ResponseMemory(limit: LargeReads.memoryLimit)
         let settings = Server.Configuration(configuration, memory: memory)
         let gateways = Gateways(
-            Array(group.makeIterator()), member: member, authority: authority, stages: metrics.stages)
+            Array(group.makeIterator()), member: member, authority: authority, memory: memory, stages: metrics.stages)
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
             auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),

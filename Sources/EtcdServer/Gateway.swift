@@ -57,9 +57,12 @@ final class Gateway: @unchecked Sendable {
         var call: UnaryCall
         var reply: Result<[UInt8], EtcdError>
         var then: Reply?
+        /// What the reply has on the account of the memory for replies until it is given to the call.
+        var heldBytes = 0
     }
 
     let eventLoop: any EventLoop
+    private let memory: ResponseMemory
     private let member: MemberThread
     private let stages: StageMetrics
     private var proposals: [Proposal] = []
@@ -68,8 +71,9 @@ final class Gateway: @unchecked Sendable {
     private var reads: [@Sendable (Result<StoreView, EtcdError>) -> Void] = []
     private var keepAlives: [KeepAlive] = []
 
-    init(eventLoop: any EventLoop, member: MemberThread, stages: StageMetrics) {
+    init(eventLoop: any EventLoop, member: MemberThread, memory: ResponseMemory, stages: StageMetrics) {
         self.eventLoop = eventLoop
+        self.memory = memory
         self.member = member
         self.stages = stages
     }
@@ -105,11 +109,22 @@ final class Gateway: @unchecked Sendable {
         }
     }
 
+    /// The answer to a call, for ``deliver(_:)``. One that there is no memory for is an error. Any thread.
+    func prepare(_ call: UnaryCall, _ reply: Result<[UInt8], EtcdError>, then: Reply?) -> Answer {
+        // Who has set `then` has put the reply on the account before.
+        guard case .success(let message) = reply, message.count > ResponseMemory.dueOfConnection, then == nil else {
+            return Answer(call: call, reply: reply, then: then)
+        }
+        guard memory.reserve(message.count) else { return Answer(call: call, reply: .failure(.answerTooLarge)) }
+        return Answer(call: call, reply: reply, heldBytes: message.count)
+    }
+
     /// Answers calls. Any thread.
     func deliver(_ answers: [Answer]) {
         let start = Clock.nanoseconds
-        eventLoop.execute { [stages] in
+        eventLoop.execute { [stages, memory] in
             for answer in answers {
+                defer { if answer.heldBytes > 0 { memory.release(answer.heldBytes) } }
                 if let then = answer.then {
                     then(answer.reply)
                     continue

@@ -96,13 +96,15 @@ final class KeyValueService: Sendable {
 
     private func answer(_ call: UnaryCall, _ request: RangeRequest, _ view: StoreView, arrival: Int64) {
         handling(call) {
+            // Many reads are confirmed together, and the answers to the first may be more than their client takes.
+            if call.isOverdrawn { throw EtcdError.tooManyRequests }
             let header = self.header
             let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
             }
             if isSmall(request, view), let response = try run(request, on: view, header, arrival) {
                 try authority.confirm(checked)
-                return call.respond(response)
+                return try respond(call, response)
             }
             large.answer(
                 call, confirming: { [authority] () throws(EtcdError) in try authority.confirm(checked) },
@@ -111,6 +113,12 @@ final class KeyValueService: Sendable {
                 try ReadAnswer(request, on: view, header: header, head: LargeReads.headBytes)
             }
         }
+    }
+
+    /// Gives an answer that was made at once; one value may be large, too.
+    private func respond(_ call: UnaryCall, _ response: [UInt8]) throws(EtcdError) {
+        if response.count > ResponseMemory.dueOfConnection && large.memory.isUsedUp { throw .tooManyRequests }
+        call.respond(response)
     }
 
     /// The whole answer, or nil when it is large.
@@ -141,14 +149,15 @@ final class KeyValueService: Sendable {
     // MARK: Writes
 
     private func put(_ call: UnaryCall, _ message: [UInt8]) throws {
-        let cost = try message.withUnsafeBytes { bytes in
+        let (cost, answer) = try message.withUnsafeBytes { bytes in
             let request = try PutRequestView(bytes)
             try RequestCheck.check(request)
-            return RequestCost.put(key: request.key.count, value: request.value.count)
+            let answer = request.prevKV ? expectedBytes(of: ExpectedReads(keys: [[UInt8](request.key)])) : 0
+            return (RequestCost.put(key: request.key.count, value: request.value.count), answer)
         }
-        guard authority.isEnabled else { return try propose(.put, message, cost: cost, call) }
+        guard authority.isEnabled else { return try propose(.put, message, cost: cost, call, answer: answer) }
         let request = try message.withUnsafeBytes { try PutRequest(decoding: $0) }
-        proposeChecked(.put, message, cost: cost, call) { walk throws(EtcdError) in try walk.check(request) }
+        proposeChecked(.put, message, cost: cost, call, answer: answer) { walk throws(EtcdError) in try walk.check(request) }
     }
 
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
@@ -195,17 +204,18 @@ final class KeyValueService: Sendable {
         }
     }
 
-    /// A transaction of a few single keys is read at once; one that may hold large ranges away from the event loop.
+    /// A transaction of a few single keys is read at once; one that may hold much away from the event loop.
     private func answer(_ call: UnaryCall, _ request: TxnRequest, _ view: StoreView, arrival: Int64) {
         handling(call) {
+            if call.isOverdrawn { throw EtcdError.tooManyRequests }
             let header = self.header
             let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
                 try Authorisation.keys(state, caller).check(request)
             }
-            if request.readsSingleKeys {
+            if request.readsFewKeys {
                 let response = try run(request, on: view, header, arrival)
                 try authority.confirm(checked)
-                call.respond(response)
+                try respond(call, response)
             } else {
                 large.answer(
                     call, confirming: { [authority] () throws(EtcdError) in try authority.confirm(checked) },
@@ -290,45 +300,62 @@ final class KeyValueService: Sendable {
     // MARK: Answers to writes
 
     /// Up to so many bytes, the answer to a write is put on no account before it is there.
-    private static let smallAnswer = 1 << 20
+    private static let smallAnswer = 64 << 10
 
-    /// About the bytes of the pairs that `request` answers with; 0 when they are few.
-    private func expectedAnswer(to request: DeleteRangeRequest) -> Int {
-        guard request.prevKV, !request.rangeEnd.isEmpty else { return 0 }
-        return expectedBytes(of: [(request.key, request.rangeEnd, Int.max)])
-    }
-
-    /// About the bytes of the pairs that the ranges and deletes of `request` answer with; 0 when they are few.
-    private func expectedAnswer(to request: TxnRequest) -> Int {
+    /// What a write reads for its answer.
+    private struct ExpectedReads {
+        var keys: [[UInt8]] = []
         var ranges: [(key: [UInt8], end: [UInt8], limit: Int)] = []
-        Self.collect(request, into: &ranges)
-        return ranges.isEmpty ? 0 : expectedBytes(of: ranges)
-    }
 
-    private static func collect(_ request: TxnRequest, into ranges: inout [(key: [UInt8], end: [UInt8], limit: Int)]) {
-        for operation in request.success + request.failure {
-            switch operation {
-            case .range(let range):
-                guard let end = range.end, !range.countOnly, !range.keysOnly else { continue }
-                ranges.append((range.key, end, range.limit > 0 ? Int(clamping: range.limit) : .max))
-            case .deleteRange(let delete):
-                guard delete.prevKV, !delete.rangeEnd.isEmpty else { continue }
-                ranges.append((delete.key, delete.rangeEnd, .max))
-            case .txn(let nested): collect(nested, into: &ranges)
-            case .none, .put: continue
+        mutating func add(_ key: [UInt8], _ end: [UInt8], limit: Int = .max) {
+            if end.isEmpty { keys.append(key) } else { ranges.append((key, end, limit)) }
+        }
+
+        mutating func add(_ request: TxnRequest) {
+            for operation in request.success + request.failure {
+                switch operation {
+                case .range(let range):
+                    guard !range.countOnly, !range.keysOnly else { continue }
+                    add(range.key, range.rangeEnd, limit: range.limit > 0 ? Int(clamping: range.limit) : .max)
+                case .put(let put): if put.prevKV { add(put.key, []) }
+                case .deleteRange(let delete): if delete.prevKV { add(delete.key, delete.rangeEnd) }
+                case .txn(let nested): add(nested)
+                case .none: continue
+                }
             }
         }
     }
 
-    /// Pairs are taken to be as large as all are on the average, the history's counted to them.
-    private func expectedBytes(of ranges: [(key: [UInt8], end: [UInt8], limit: Int)]) -> Int {
+    /// About the bytes of the pairs that `request` answers with; 0 when they are few.
+    private func expectedAnswer(to request: DeleteRangeRequest) -> Int {
+        guard request.prevKV else { return 0 }
+        var reads = ExpectedReads()
+        reads.add(request.key, request.rangeEnd)
+        return expectedBytes(of: reads)
+    }
+
+    /// About the bytes of the pairs that both branches of `request` answer with; 0 when they are few.
+    private func expectedAnswer(to request: TxnRequest) -> Int {
+        var reads = ExpectedReads()
+        reads.add(request)
+        return expectedBytes(of: reads)
+    }
+
+    /// Single keys are looked up. Pairs of ranges are taken to be as large as all are on the average, the history's
+    /// counted to them.
+    private func expectedBytes(of reads: ExpectedReads) -> Int {
+        if reads.keys.isEmpty && reads.ranges.isEmpty { return 0 }
         let view = publisher.latest()
-        func count(_ key: [UInt8], _ end: [UInt8]) -> Int {
-            (try? view.range(key: key, end: end, countOnly: true) { _ in }.count) ?? 0
+        var bytes = 0
+        for key in reads.keys { _ = try? view.range(key: key, end: nil) { bytes += $0.encoded.count } }
+        if !reads.ranges.isEmpty {
+            func count(_ key: [UInt8], _ end: [UInt8]) -> Int {
+                (try? view.range(key: key, end: end, countOnly: true) { _ in }.count) ?? 0
+            }
+            let all = max(1, count([0], [0]))
+            let pairs = reads.ranges.reduce(0) { $0 + min($1.limit, count($1.key, $1.end)) }
+            bytes += pairs * (status.databaseBytesInUse.load(ordering: .relaxed) / all + 64)
         }
-        let all = max(1, count([0], [0]))
-        let pairs = ranges.reduce(0) { $0 + min($1.limit, count($1.key, $1.end)) }
-        let bytes = pairs * (status.databaseBytesInUse.load(ordering: .relaxed) / all + 64)
         // One that is larger than the memory is let through alone.
         return bytes > Self.smallAnswer ? min(bytes, large.memory.limit / 2) : 0
     }
@@ -340,9 +367,12 @@ final class SharedCount: Sendable {
 }
 
 extension TxnRequest {
-    /// Whether every comparison and every operation is about one key, with no transaction inside.
-    fileprivate var readsSingleKeys: Bool {
-        compare.allSatisfy(\.rangeEnd.isEmpty)
+    /// So many values, each as large as a request may be, are made at once.
+    private static let fewKeys = 8
+
+    /// Whether every comparison and every operation is about one key, with no transaction inside, and they are few.
+    fileprivate var readsFewKeys: Bool {
+        max(success.count, failure.count) <= Self.fewKeys && compare.allSatisfy(\.rangeEnd.isEmpty)
             && (success + failure).allSatisfy { operation in
                 if case .range(let range) = operation { return range.rangeEnd.isEmpty }
                 return false
@@ -359,8 +389,11 @@ final class Gateways: Sendable {
     /// Who makes calls, and what they may.
     let authority: Authority
 
-    init(_ loops: [any EventLoop], member: MemberThread, authority: Authority, stages: StageMetrics) {
-        gateways = loops.map { Gateway(eventLoop: $0, member: member, stages: stages) }
+    init(
+        _ loops: [any EventLoop], member: MemberThread, authority: Authority, memory: ResponseMemory,
+        stages: StageMetrics
+    ) {
+        gateways = loops.map { Gateway(eventLoop: $0, member: member, memory: memory, stages: stages) }
         self.authority = authority
     }
 

@@ -497,7 +497,7 @@ final class MemberThread: @unchecked Sendable {
     func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {
         running.status.pendingBytes.subtract(waiter.bytes, ordering: .relaxed)
         answers[ObjectIdentifier(waiter.gateway), default: (waiter.gateway, [])].1.append(
-            Gateway.Answer(call: waiter.call, reply: reply, then: waiter.then))
+            waiter.gateway.prepare(waiter.call, reply, then: waiter.then))
     }
 
     private func deliverAnswers() {

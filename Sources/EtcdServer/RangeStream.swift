@@ -5,7 +5,6 @@ import GRPC
 import MVCC
 import NIOCore
 import NIOPosix
-import WireFormat
 
 /// `KV.RangeStream`: a range in pieces, of which only a few are in memory at a time.
 ///
@@ -139,9 +138,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     }
 
     private func send(_ response: [UInt8]) {
-        var writer = WireWriter(capacity: response.count + 8)
-        KeyValueResponse.encodeStreamPiece(response, into: &writer)
-        call.send(writer.bytes)
+        call.send(parts: [KeyValueResponse.streamPieceHead(length: response.count), response])
     }
 
     private func finish(_ status: Status) {

@@ -120,6 +120,12 @@ public struct UnaryCall: Sendable {
     /// Whether the call is over without an answer. Only on `eventLoop`.
     public var isCancelled: Bool { carrier.isCancelled }
 
+    /// Whether the memory for replies is used up and this call's client has part in it, so that a large reply would be
+    /// refused. Only on `eventLoop`.
+    public var isOverdrawn: Bool {
+        if case .stream(let stream) = carrier { stream.connection.isOverdrawn } else { false }
+    }
+
     /// Has `hook` called, once, on the event loop, when the call is cancelled before it is answered. Only on
     /// `eventLoop`; a second hook takes the place of the first.
     public func onCancel(_ hook: @escaping (CancelReason) -> Void) {

@@ -3,13 +3,14 @@ import Synchronization
 /// The account of the memory that replies take until clients have taken them: what waits in the queues of all connections
 /// of a server, and what is put on it for replies that are being made.
 ///
-/// While it is used up, a connection that leaves more than its due unread gets no more calls answered, and whoever makes
-/// large replies asks first (``reserve(_:)``). Other connections notice nothing.
+/// While it is used up, a connection that leaves more than its due unread gets no more calls answered, and nobody gets a
+/// reply that is larger than that; whoever makes such replies asks first (``reserve(_:)``). Others notice nothing.
 public final class ResponseMemory: Sendable {
-    /// What a connection may leave unread while the memory is used up: enough for a client that reads.
-    static let dueOfConnection = 64 << 10
+    /// What a connection may leave unread while the memory is used up: enough for a client that reads. A larger reply is
+    /// refused then.
+    public static let dueOfConnection = 64 << 10
 
-    /// The most bytes that are wanted at once. Connections may go beyond it by their due and a reply each.
+    /// The most bytes that are wanted at once. One reply may go beyond it, and each connection by its due.
     public let limit: Int
     private let bytes = Atomic<Int>(0)
 

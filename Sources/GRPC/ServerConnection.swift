@@ -118,10 +118,16 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Takes `count` bytes of a request that is gone from the account.
     func release(_ count: Int) { requestBytes -= count }
 
+    /// Whether the connection is about to be closed for what its client has done: nothing more is queued for it.
+    var takesNothing: Bool { isRejected }
+
     /// Whether the memory for replies is used up and this connection's client has part in it.
     var isOverdrawn: Bool {
         memory.isUsedUp && (sessionIfOpen?.pendingBytes ?? 0) > ResponseMemory.dueOfConnection
     }
+
+    /// Whether a reply of `count` bytes is more than the memory allows.
+    func hasNoMemory(for count: Int) -> Bool { count > ResponseMemory.dueOfConnection && memory.isUsedUp }
 
     override func flushed(_ session: HTTP2Session) {
         if session.pendingBytes != notedBytes { noteQueued(session.pendingBytes) }

@@ -284,7 +284,11 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     // MARK: What is answered
 
     func respond(_ message: [UInt8], trailers: Metadata) {
-        guard !isFinished, !hasSentHead, let session else { return }
+        guard !isFinished, !hasSentHead, !connection.takesNothing, let session else { return }
+        // Calls that came before the memory was used up are answered in one turn, and may be many.
+        if connection.hasNoMemory(for: message.count) {
+            return fail(Self.noMemory, reason: .unread)
+        }
         isFinished = true
         isEnding = true
         self.trailers = trailers
@@ -314,8 +318,12 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         traffic.messagesSent += 1
     }
 
+    /// The outcome of a call whose reply was made and cannot be kept.
+    private static let noMemory = Status(
+        .resourceExhausted, "grpc: the call was carried out, but too many replies are unread to keep its own")
+
     func continueReply(_ piece: [UInt8]) {
-        guard !isFinished, let session else { return }
+        guard !isFinished, !connection.takesNothing, let session else { return }
         precondition(piece.count <= replyRest, "a reply in pieces is as long as was said")
         replyRest -= piece.count
         outbound.append(raw: piece)
@@ -345,7 +353,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     }
 
     func send(_ parts: [[UInt8]]) {
-        guard !isFinished, let session else { return }
+        guard !isFinished, !connection.takesNothing, let session else { return }
         guard outbound.pendingBytes <= configuration.pendingLimit else {
             let text = "grpc: the client left more than \(configuration.pendingLimit) bytes unread"
             return fail(Status(.resourceExhausted, text), reason: .unread)
@@ -479,7 +487,10 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     var pendingBytes: Int { outbound.pendingBytes }
 
     func respond(_ response: HTTPResponse) {
-        guard !isFinished, !hasSentHead else { return }
+        guard !isFinished, !hasSentHead, !connection.takesNothing else { return }
+        if connection.hasNoMemory(for: response.body.count) {
+            return respond(HTTPResponse(status: 503, text: "too many replies are unread\n"))
+        }
         let headers = response.headers.filter { $0.name.lowercased() != "content-length" }
         let length = ("content-length", String(response.body.count))
         let hasBody = !response.body.isEmpty && !wantsHeadOnly
@@ -505,7 +516,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     }
 
     func write(_ bytes: [UInt8]) {
-        guard !isFinished, hasSentHead, !isEnding, let session else { return }
+        guard !isFinished, hasSentHead, !isEnding, !connection.takesNothing, let session else { return }
         outbound.append(raw: bytes)
         session.queued(bytes.count)
         if outbound.pendingBytes >= configuration.highWaterMark { producerWaits = true }

@@ -139,6 +139,10 @@ public final class MemberCore {
     /// Whether this leader has asked another to lead since the disk fell silent.
     var hasHandedOver = false
     var output = Output()
+    /// The longer replies of this turn.
+    private var replyBytes = 0
+    /// What they may take.
+    var replyBytesLimit = MemberCore.replyBytesPerTurn
 
     struct PhysicalCompaction {
         var requestID: UInt64
@@ -316,6 +320,7 @@ public final class MemberCore {
         expireMembershipChanges(now: now)
         finishHandovers(now: now)
         prepareSnapshots(now: now)
+        replyBytes = 0
         defer { output = Output() }
         return output
     }
@@ -437,13 +442,29 @@ public final class MemberCore {
         applier.save(confState)
     }
 
+    /// Replies up to this length are not counted; there are at most so many of them as there are waiting requests.
+    private static let smallReply = 16 << 10
+    /// The memory that the longer replies of one turn may take together, or one that is alone. A request of a few bytes can
+    /// ask for megabytes, and it is not known how many before it is applied.
+    private static let replyBytesPerTurn = 256 << 20
+
+    /// What becomes of a reply, given what those before it in this turn have left.
+    private func bounded(_ reply: Applier.Reply) -> Applier.Reply {
+        guard case .message(let bytes) = reply, bytes.count > Self.smallReply else { return reply }
+        guard replyBytes == 0 || replyBytes + bytes.count <= replyBytesLimit else {
+            return .failure(.answerTooLarge)
+        }
+        replyBytes += bytes.count
+        return reply
+    }
+
     private func finish(_ outcome: Applier.Outcome) {
         if case .whenCompacted(let revision, let message) = outcome.reply {
             physicalCompactions.append(
                 PhysicalCompaction(requestID: outcome.requestID, revision: revision, message: message))
             output.patientRequests.append(outcome.requestID)
         } else {
-            output.outcomes.append(outcome)
+            output.outcomes.append(Applier.Outcome(requestID: outcome.requestID, reply: bounded(outcome.reply)))
         }
     }
 

@@ -266,6 +266,68 @@ def test_slow_readers_of_large_ranges(member_with, method):
     client.close()
 
 
+class Flood:
+    """A client that makes many calls in one breath, opens all windows and reads nothing."""
+
+    def __init__(self, member: Member, path: bytes, request: bytes, calls: int):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        self.socket.connect(("127.0.0.1", member.port))
+        self.socket.settimeout(60)
+        head = b"".join(literal(name, value) for name, value in (
+            (b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"etcd"),
+            (b"content-type", b"application/grpc"), (b"te", b"trailers"),
+        ))
+        windows = frame(4, 0, 0, struct.pack(">HI", 4, 2**31 - 1)) + frame(8, 0, 0, struct.pack(">I", 2**31 - 70_000))
+        message = b"\x00" + struct.pack(">I", len(request)) + request
+        try:
+            self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + windows + b"".join(
+                frame(1, 4, 2 * call + 1, head) + frame(0, 1, 2 * call + 1, message) for call in range(calls)))
+        except OSError:
+            pass  # cut off
+
+
+def delimited(field: int, content: bytes) -> bytes:
+    assert len(content) < 128
+    return bytes([field << 3 | 2, len(content)]) + content
+
+
+BIG = delimited(1, b"big")
+FLOODS = {
+    "ranges": (b"/etcdserverpb.KV/Range", BIG, 3000),
+    "transactions that read": (b"/etcdserverpb.KV/Txn", delimited(2, delimited(1, BIG)) * 100, 150),
+    "transactions that write": (
+        b"/etcdserverpb.KV/Txn", delimited(2, delimited(1, BIG)) + delimited(2, delimited(2, delimited(1, b"p"))), 3000),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_many_small_requests_for_a_large_value(member_with, kind):
+    """A request of a few bytes may ask for 1.5 MB, or 150 MB. Thousands at a time do not go beyond the bound either."""
+    member = member_with(None).start()
+    client = Client(member.endpoint)
+    good(client.call("KV.Put", key=b"big", value=b"v" * 1_500_000))
+    quiet = resident_anonymous(member)
+    most = 0
+    floods = []
+    for _ in range(8):
+        floods.append(Flood(member, *FLOODS[kind]))
+        most = max(most, resident_anonymous(member) - quiet)
+    for number in range(20):
+        good(client.call("KV.Put", key=b"other", value=b"%d" % number, timeout=60))
+        most = max(most, resident_anonymous(member) - quiet)
+        time.sleep(0.05)
+    # Replies in queues (LargeReads.memoryLimit), and those that one turn makes (MemberCore.replyBytesPerTurn), with room
+    # for the allocator. Without these bounds it was thousands of MiB.
+    assert most < 800 << 20, f"{most >> 20} MiB more than before"
+    print(f"at most {most >> 20} MiB")
+    for flood in floods:
+        flood.socket.close()
+    # The memory is free again.
+    wait_until(lambda: not isinstance(client.call("KV.Range", key=b"big"), Failure), "a large value to be read again")
+    client.close()
+
+
 def test_large_answers_are_those_of_genuine_etcd(member_with):
     """Sorted, filtered, limited, and inside transactions: what comes in pieces is the same message."""
     members = [member_with(kind).start() for kind in (settings.GENUINE, None)]

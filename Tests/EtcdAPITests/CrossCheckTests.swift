@@ -114,11 +114,10 @@ import WireFormat
         expectedCompaction.header = header.generated
         #expect(try compaction.bytes == expectedCompaction.serializedBytes())
 
-        var piece = WireWriter()
-        KeyValueResponse.encodeStreamPiece(compaction.bytes, into: &piece)
+        let piece = KeyValueResponse.streamPieceHead(length: compaction.bytes.count) + compaction.bytes
         var expectedPiece = Etcdserverpb_RangeStreamResponse()
         expectedPiece.rangeResponse.header = header.generated
-        #expect(try piece.bytes == expectedPiece.serializedBytes())
+        #expect(try piece == expectedPiece.serializedBytes())
     }
 
     @Test func txnResponseHoldsOneResponseForEachOperation() throws {

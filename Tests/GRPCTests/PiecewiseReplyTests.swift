@@ -153,6 +153,49 @@ import Testing
         #expect(memory.used == 0)
     }
 
+    /// Calls that came while there was memory are answered when there is none, all in one turn.
+    @Test func repliesThatCameTogetherAreBoundedToo() throws {
+        let memory = ResponseMemory(limit: 1_500_000)
+        let waiting = Box<[UnaryCall]>([])
+        let wire = try Wire(
+            methods: ["/t.T/Later": .unary { call, _ in waiting.value.append(call) }],
+            server: { $0.responseMemory = memory })
+        wire.serverChannel.isWritable = false
+        let ended = Box<[Result<[UInt8], Status>]>([])
+        for _ in 0..<10 {
+            wire.client.unary("/t.T/Later", [1]) { result in ended.value.append(result.map(\.message)) }
+        }
+        try wire.run()
+        for call in waiting.value { call.respond([UInt8](repeating: 1, count: 1_000_000)) }
+        #expect(waiting.value.count == 10)
+        #expect(memory.used < 3_100_000)
+        wire.serverChannel.isWritable = true
+        wire.serverChannel.pipeline.fireChannelWritabilityChanged()
+        try wire.run()
+        let good = ended.value.filter { (try? $0.get()) != nil }
+        #expect(good.count == 2 && ended.value.count == 10)
+        #expect(memory.used == 0)
+    }
+
+    /// A connection that is being closed for what it left unread gets nothing more into its queue.
+    @Test func nothingIsQueuedForAConnectionThatIsClosed() throws {
+        let memory = ResponseMemory(limit: .max)
+        let waiting = Box<[UnaryCall]>([])
+        let wire = try Wire(
+            methods: ["/t.T/Later": .unary { call, _ in waiting.value.append(call) }],
+            server: {
+                $0.responseMemory = memory
+                $0.connectionPendingLimit = 2_500_000
+            })
+        wire.serverChannel.isWritable = false
+        for _ in 0..<10 { wire.client.unary("/t.T/Later", [1]) { _ in } }
+        try wire.run()
+        for call in waiting.value { call.respond([UInt8](repeating: 1, count: 1_000_000)) }
+        #expect(memory.used > 2_500_000 && memory.used < 3_100_000)
+        try wire.run()
+        #expect(memory.used == 0)
+    }
+
     @Test func aReservationStaysWithinTheLimit() {
         let memory = ResponseMemory(limit: 1000)
         #expect(memory.reserve(600))

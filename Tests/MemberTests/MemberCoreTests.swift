@@ -284,4 +284,34 @@ import Testing
         try member.settle()
         #expect(member.core.applier.raisedAlarms == [own], "there is no more space than before")
     }
+
+    /// Requests of a few bytes may ask for megabytes: what one turn makes for them is bounded, and they are told so.
+    @Test func theLongRepliesOfATurnAreBounded() throws {
+        let member = try member()
+        member.core.replyBytesLimit = 500_000
+        member.put("big", String(repeating: "v", count: 200_000))
+        try member.settle()
+        let reading = Requests.txn(
+            TxnRequest(
+                compare: [],
+                success: [
+                    .range(RangeRequest(key: Array("big".utf8))),
+                    .put(PutRequest(key: Array("count".utf8), value: [])),
+                ],
+                failure: []))
+        let ids = (0..<4).map { _ in member.propose(.txn, reading) }
+        let small = member.put("small", "1")
+        try member.settle()
+        let replies = ids.map { member.takeReply($0) }
+        #expect(replies.map(isMessage) == [true, true, false, false])
+        #expect(failure(replies[2]) == .answerTooLarge)
+        #expect(isMessage(member.takeReply(small)), "others notice nothing")
+        let alone = member.propose(.txn, reading)
+        try member.settle()
+        #expect(isMessage(member.takeReply(alone)), "the next turn begins anew")
+        member.core.replyBytesLimit = 1000
+        let larger = member.propose(.txn, reading)
+        try member.settle()
+        #expect(isMessage(member.takeReply(larger)), "one that is larger than the bound is let through alone")
+    }
 }

@@ -19,6 +19,18 @@ import Testing
         #expect(report.violation == nil, "\(report.last.joined(separator: "\n"))")
     }
 
+    /// Power ends, disks fail and processes die in the middle of defragmentations, and others come to their end.
+    @Test func defragmentationsGoOnInStepsAndBreak() throws {
+        var happened: [String: Int] = [:]
+        for seed in 1...12 as ClosedRange<UInt64> where (happened["databaseChecked"] ?? 0) == 0 {
+            let report = try Simulation(seed: seed).run()
+            #expect(report.violation == nil, "seed \(seed): \(report.last.joined(separator: "\n"))")
+            happened.merge(report.happenings) { $0 + $1 }
+        }
+        #expect((happened["databaseChecked"] ?? 0) > 0, "a crash fell between two steps")
+        #expect((happened["defragmentationStep"] ?? 0) > 2 * (happened["defragmented"] ?? 0))
+    }
+
     @Test(arguments: [3, 14, 15] as [UInt64])
     func theSameSeedGivesTheSameRun(seed: UInt64) throws {
         let first = try Simulation(seed: seed).run()
