@@ -9,8 +9,14 @@ final class ServingNotice: Sendable {
     private let health: HealthService
     private let saysDefragmentation: Bool
     private let logger: Logger
-    /// Defragmentations that were asked for and are not over.
-    private let running = Mutex(0)
+    private let state = Mutex(State())
+
+    private struct State {
+        /// Defragmentations that were asked for and are not over.
+        var defragmentations = 0
+        /// From then on nothing else is said.
+        var isStopping = false
+    }
 
     init(_ health: HealthService, saysDefragmentation: Bool, logger: Logger) {
         self.health = health
@@ -20,21 +26,26 @@ final class ServingNotice: Sendable {
 
     func defragmentationBegins() {
         guard saysDefragmentation else { return }
-        running.withLock { count in
-            count += 1
-            if count == 1 { say(.notServing, "defrag is active") }
+        state.withLock { state in
+            state.defragmentations += 1
+            if state.defragmentations == 1 && !state.isStopping { say(.notServing, "defrag is active") }
         }
     }
 
     func defragmentationEnds() {
         guard saysDefragmentation else { return }
-        running.withLock { count in
-            count -= 1
-            if count == 0 { say(.serving, nil) }
+        state.withLock { state in
+            state.defragmentations -= 1
+            if state.defragmentations == 0 && !state.isStopping { say(.serving, nil) }
         }
     }
 
-    func memberStops() { health.set("", .notServing) }
+    func memberStops() {
+        state.withLock { state in
+            state.isStopping = true
+            health.set("", .notServing)
+        }
+    }
 
     private func say(_ status: HealthService.ServingStatus, _ reason: String?) {
         health.set("", status)

@@ -193,6 +193,30 @@ def test_health_says_that_the_member_defragments(member_with, client_of, flag):
 
 
 @pytest.mark.ours_only
+def test_a_member_that_stops_while_it_defragments_does_not_serve_again(member_with, client_of):
+    """A defragmentation that ends while connections are let go of must not call clients back."""
+    member = member_with(None, "--feature-gates=StopGRPCServiceOnDefrag=true").start()
+    client = client_of(member)
+    for number in range(120):
+        good(client.call("KV.Put", key=b"%d" % number, value=b"v" * 500_000))
+    watch = iter(client.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60))
+    assert next(watch) == b"\x08\x01"
+    done = threading.Thread(target=client.call, args=("Maintenance.Defragment",), kwargs={"timeout": 60})
+    done.start()
+    assert next(watch) == b"\x08\x02"
+    member.process.terminate()
+    told = []
+    try:
+        told.extend(watch)
+    except grpc.RpcError:
+        pass  # The member is gone.
+    done.join(60)
+    assert told and told[-1] == b"\x08\x02", told
+    member.process.wait(30)
+    member.process = None
+
+
+@pytest.mark.ours_only
 def test_health_says_nothing_of_it_when_not_asked_to(member_with, client_of):
     member = member_with().start()
     client = client_of(member)
