@@ -157,7 +157,9 @@ final class KeyValueService: Sendable {
         }
         guard authority.isEnabled else { return try propose(.put, message, cost: cost, call, answer: answer) }
         let request = try message.withUnsafeBytes { try PutRequest(decoding: $0) }
-        proposeChecked(.put, message, cost: cost, call, answer: answer) { walk throws(EtcdError) in try walk.check(request) }
+        proposeChecked(.put, message, cost: cost, call, answer: answer) { walk throws(EtcdError) in
+            try walk.check(request)
+        }
     }
 
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {

@@ -8,7 +8,8 @@ final class Recorder {
         case becameLeader, lostLeader, committed, applied, answered, readAnswered, failed
         case invoked, completed, timedOut, watchOpened, watchEvents, watchCanceled, watchProgress
         case leaseGranted, leaseRenewed, leaseGone
-        case fault, healed, memberAdded, memberRemoved, memberPromoted, defragmentationStep, defragmented, databaseChecked
+        case fault, healed, memberAdded, memberRemoved, memberPromoted
+        case defragmentationStep, defragmented, databaseChecked
     }
 
     /// One happening; the numbers mean what the kind says.
