@@ -63,7 +63,7 @@ struct Bootstrap {
                 snapshots: SnapshotDirectory(disk: POSIXDisk(), path: MemberPaths(configuration).snapshots),
                 logger: logger, dialler: tls.dialler),
             events: PeerEvents(
-                received: { _ in }, unreachable: { _ in }, snapshotReported: { _, _ in }, removed: {},
+                received: { $0.taken() }, unreachable: { _ in }, snapshotReported: { _, _ in }, removed: {},
                 request: { $0.respond(PeerResponse(status: 503)) }))
         let queries = PeerQueries(transport, logger: logger)
         let outcome: Result<Void, any Error>

@@ -36,6 +36,15 @@ extension MemberThread {
         core.diskFailed(now: Clock.milliseconds)
     }
 
+    /// Ends the process with `what` and `error` as the reason, when this member leads no more, within an election timeout.
+    /// The log can still be written, so what is acknowledged meanwhile is kept.
+    func stopAfterHandover(_ what: String, _ error: any Error) {
+        guard onHandOver == nil else { return }
+        let logger = logger
+        logger.error("\(what); giving up leadership before stopping", metadata: ["error": .string("\(error)")])
+        diskFailed { FatalError.stop(logger, what, error) }
+    }
+
     /// Says what became of the log's disk, and whether a member that must end may do so.
     func noteDisk(_ notices: [DiskNotice]) {
         if let handedOver = onHandOver, !core.isLeader || core.confState.voters.count == 1 {

@@ -133,6 +133,9 @@ public final class MemberCore {
     /// Since when a peer has been connected without a break, in milliseconds as `now`; nil when it is not.
     public var peerActiveSince: (UInt64) -> Int64? = { _ in .min }
     var membershipChanges = MembershipChangeQueue()
+    var forwardedChanges = ForwardedChanges()
+    /// The index of the last empty entry that was applied.
+    var lastEmptyIndex: UInt64 = 0
     var handovers: [LeadershipHandover] = []
     var watchdog: DiskWatchdog
     var diskState = DiskWatchdog.State.answering
@@ -236,6 +239,7 @@ public final class MemberCore {
     /// A message from another member arrived.
     public func step(_ message: Message) {
         if message.type == .timeoutNow && diskIsSilent { return }
+        if message.type == .propose && keepsForLater(message) { return }
         // A message that does not fit the state is dropped, as a network may drop it.
         guard (try? raft.step(message)) != nil else { return }
     }
@@ -412,7 +416,12 @@ public final class MemberCore {
         let isNew = entry.index > applier.backend.consistentIndex
         switch entry.type {
         case .normal:
-            if entry.data.isEmpty && entry.term == term { beginTerm(now: now) }
+            if entry.data.isEmpty {
+                lastEmptyIndex = entry.index
+                if entry.term == term { beginTerm(now: now) }
+            } else if !membershipChanges.isEmpty {
+                noteEntry(entry, now: now)
+            }
             let version = clusterVersion
             if let outcome = applier.apply(entry, now: now) { finish(outcome) }
             if clusterVersion != version { clusterVersionChanged() }

@@ -70,6 +70,9 @@ extension MemberCore {
         propose([entry(.compaction, writer.bytes)], now: now)
     }
 
+    /// The data of an entry that changes nothing on members of any version: the question for the alarms.
+    func entryWithoutEffect() -> [UInt8] { entry(.alarm, []).data }
+
     @discardableResult
     func proposeInternally(
         _ kind: RaftRequestView.Kind, _ message: some SwiftProtobuf.Message, now: Int64

@@ -41,75 +41,6 @@ public enum MembershipChangeError: Error, Equatable, Sendable {
     }
 }
 
-/// Changes of the members that this member was asked for and that are not applied.
-///
-/// Raft makes one change at a time and drops what comes meanwhile without a word, so only one is with it and the others
-/// wait here. One that Raft was given is not given again: it may still be under way, and would then be made twice.
-struct MembershipChangeQueue {
-    private enum Stage {
-        case waiting
-        case proposed
-        /// Proposed under a leader that is gone; it may be applied yet, but the next need not wait for it.
-        case inDoubt
-    }
-
-    private struct Entry {
-        var change: ConfigurationChange
-        var start: Int64
-        var stage = Stage.waiting
-        /// When the leader, whom it removes, was asked to hand over.
-        var handoverStart: Int64?
-    }
-
-    private var entries: [Entry] = []
-
-    /// The change to be proposed next, if none is with Raft.
-    var next: ConfigurationChange? {
-        if entries.contains(where: { $0.stage == .proposed }) { return nil }
-        return entries.first { $0.stage == .waiting }?.change
-    }
-
-    mutating func add(_ change: ConfigurationChange, now: Int64) {
-        entries.append(Entry(change: change, start: now))
-    }
-
-    mutating func noteProposed(_ id: UInt64) {
-        if let position = position(of: id) { entries[position].stage = .proposed }
-    }
-
-    /// When the leader was asked to hand over for the sake of the change `id`.
-    func handoverStart(of id: UInt64) -> Int64? { position(of: id).flatMap { entries[$0].handoverStart } }
-
-    mutating func noteHandover(_ id: UInt64, now: Int64) {
-        if let position = position(of: id) { entries[position].handoverStart = now }
-    }
-
-    /// Another leader was elected, or none is known.
-    mutating func noteLeaderLost() {
-        for position in entries.indices where entries[position].stage == .proposed {
-            entries[position].stage = .inDoubt
-        }
-    }
-
-    /// Notes that the change `id` was applied.
-    /// - Returns: Whether it was one of these.
-    mutating func finish(_ id: UInt64) -> Bool {
-        guard let position = position(of: id) else { return false }
-        entries.remove(at: position)
-        return true
-    }
-
-    /// Takes out the changes that have waited for `timeout` milliseconds, with the times at which they came.
-    mutating func takeExpired(now: Int64, timeout: Int64) -> [(id: UInt64, start: Int64)] {
-        // They came in order, and so they expire.
-        let expired = entries.prefix { now >= $0.start + timeout }
-        defer { entries.removeFirst(expired.count) }
-        return expired.map { ($0.change.id, $0.start) }
-    }
-
-    private func position(of id: UInt64) -> Int? { entries.firstIndex { $0.change.id == id } }
-}
-
 // MARK: - Proposing
 
 extension MemberCore {
@@ -178,11 +109,43 @@ extension MemberCore {
 
     /// Gives Raft the next change, when there is a leader to take it.
     func proposeMembershipChange(now: Int64) {
-        guard let change = membershipChanges.next, leader != 0, !waitsForHandover(change, now: now) else { return }
+        proposeForwardedChanges(now: now)
+        guard let change = membershipChanges.next(now: now), leader != 0, !waitsForHandover(change, now: now) else {
+            return
+        }
         if isLeader && !raft.takesConfigurationChange { return }
+        // A leader that drops the change leaves an empty entry before the one that follows it.
+        let marker = isLeader ? nil : entryWithoutEffect()
         // What is dropped for want of a leader is proposed again with the next turn.
-        guard (try? raft.proposeConfigurationChange(change)) != nil else { return }
-        membershipChanges.noteProposed(change.id)
+        guard (try? raft.proposeConfigurationChange(change, followedBy: marker)) != nil else { return }
+        membershipChanges.noteProposed(change.id, marker: marker)
+    }
+
+    /// Keeps a change that another member has passed on, when Raft would drop it now.
+    /// - Returns: Whether it was kept.
+    func keepsForLater(_ message: Message) -> Bool {
+        guard isLeader, message.entries.contains(where: { $0.type == .configurationChange }),
+            !raft.takesConfigurationChange
+        else { return false }
+        return forwardedChanges.add(message)
+    }
+
+    /// Gives Raft what other members have passed on: to append it, or to pass it on when another leads now.
+    private func proposeForwardedChanges(now: Int64) {
+        guard !forwardedChanges.isEmpty else { return }
+        forwardedChanges.dropExpired(now: now, timeout: settings.requestTimeout)
+        while leader != 0, !isLeader || raft.takesConfigurationChange, let message = forwardedChanges.takeFirst() {
+            // Another loss is as one on the network.
+            try? raft.step(message)
+        }
+    }
+
+    /// An entry of this member was applied while a change waits: it may show that Raft dropped that.
+    func noteEntry(_ entry: Entry, now: Int64) {
+        guard membershipChanges.noteMarker(entry.data, isBehindEmptyEntry: lastEmptyIndex + 1 == entry.index) else {
+            return
+        }
+        membershipChanges.postpone(until: now + settings.electionMilliseconds / Int64(max(1, settings.electionTicks)))
     }
 
     /// A leader that is to be removed hands over first, so that the others need not wait for an election timeout: they

@@ -14,6 +14,8 @@ extension Message {
         default: break
         }
         if from == 0 || Self.localThreads.contains(from) { return .notAMember(from) }
+        // A member's own acknowledgements do not travel. A question passed on bears the name of whom it is about.
+        if from == receiver && type != .transferLeader { return .notAMember(from) }
         if isRemoved(from) { return .removedSender }
         if to != receiver { return .otherReceiver(to) }
         if !responses.isEmpty { return .notForPeers(type) }
@@ -39,7 +41,7 @@ extension Message {
 public enum MessageRefusal: Equatable, Sendable, CustomStringConvertible {
     /// A kind of message that a member sends to itself alone.
     case notForPeers(MessageType)
-    /// A sender's id that no member has.
+    /// A sender's id that no other member has.
     case notAMember(UInt64)
     /// The sender was removed from the cluster.
     case removedSender
@@ -51,7 +53,7 @@ public enum MessageRefusal: Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .notForPeers(let type): "a message of type \(type) does not travel between members"
-        case .notAMember(let id): "the sender's id \(String(id, radix: 16)) is no member's"
+        case .notAMember(let id): "the sender's id \(String(id, radix: 16)) is no other member's"
         case .removedSender: "the sender was removed from the cluster"
         case .otherReceiver(let id): "the message is for member \(String(id, radix: 16))"
         case .entriesOutOfOrder: "the entries of an append do not follow each other"

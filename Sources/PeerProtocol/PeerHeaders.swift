@@ -61,6 +61,7 @@ public struct PeerRefusal: Equatable, Sendable {
     public static let methodNotAllowed = PeerRefusal(status: 405, text: "Method Not Allowed")
     public static let unreadable = PeerRefusal(status: 400, text: "error reading raft message")
     public static let undecodable = PeerRefusal(status: 400, text: "error unmarshalling raft message")
+    public static let notProcessed = PeerRefusal(status: 500, text: "error processing raft message")
     public static let wrongMessageType = PeerRefusal(status: 400, text: "wrong raft message type")
 
     /// What a removed member is told that posts a message. A member of etcd that hears it stops.

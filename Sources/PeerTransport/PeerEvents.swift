@@ -2,8 +2,8 @@ import RaftMessages
 
 /// What the transport tells its owner. Any thread.
 public struct PeerEvents: Sendable {
-    /// Messages from peers, in the order of each stream.
-    public var received: @Sendable ([Message]) -> Void
+    /// Messages from peers, in the order of each stream. Until they are said to be taken they count against what may wait.
+    public var received: @Sendable (ReceivedMessages) -> Void
     /// A message to this peer could not be delivered.
     public var unreachable: @Sendable (UInt64) -> Void
     /// Nothing listens any more where this peer was: its process has ended. Told at each attempt to reach it.
@@ -17,7 +17,7 @@ public struct PeerEvents: Sendable {
 
     /// Events that go to these closures.
     public init(
-        received: @escaping @Sendable ([Message]) -> Void, unreachable: @escaping @Sendable (UInt64) -> Void,
+        received: @escaping @Sendable (ReceivedMessages) -> Void, unreachable: @escaping @Sendable (UInt64) -> Void,
         gone: @escaping @Sendable (UInt64) -> Void = { _ in },
         snapshotReported: @escaping @Sendable (UInt64, Bool) -> Void, removed: @escaping @Sendable () -> Void,
         request: @escaping @Sendable (PeerCall) -> Void

@@ -43,6 +43,10 @@ public final class PeerTransport: Sendable {
         public var readTimeout: Int64 = 5000
         /// Time in which a stream must take some of what waits for it, in milliseconds.
         public var writeTimeout: Int64 = 5000
+        /// Connections from others at a time: each member has a handful, and the rest are strangers.
+        public var connectionLimit = 1024
+        /// Bytes that have come on one way and that the owner has not taken, above which that way is not read.
+        public var backlogBytes = PeerBacklog.byteLimit
 
         /// The settings of a member of a cluster.
         public init(

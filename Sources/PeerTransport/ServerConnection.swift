@@ -38,7 +38,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     private var reserved = 0
     /// Counts requests, so that an answer finds its own.
     private var request = 0
-    private var lastRead = NIODeadline.now()
+    private(set) var lastRead = NIODeadline.now()
     /// Whether the request has come in full.
     private var isRequestComplete = false
     private var isPaused = false
@@ -220,13 +220,16 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             if let from = headers.from { core.peers[from]?.receiveFailed() }
             return answer(response(.undecodable))
         }
-        core.peers[message.from]?.received(body.readableBytes)
+        let size = body.readableBytes
+        core.peers[message.from]?.received(size)
         releaseBody()
         if let refusal = core.refusal(of: message) {
             core.note(refusal, of: message)
             return answer(response(to: refusal))
         }
-        core.receive([message])
+        // The sender's Raft hears of it.
+        if core.posted.isFull(for: message) { return answer(response(.notProcessed)) }
+        core.receive([message], bytes: size, in: core.posted)
         answer(PeerResponse(status: 204, headers: [clusterHeader]))
     }
 
@@ -350,6 +353,14 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         } else {
             state = .closed
             channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in channel.close(promise: nil) }
+        }
+    }
+
+    /// Whether nothing is lost when the connection ends: there is no stream, no snapshot and no answer on it.
+    var mayGo: Bool {
+        switch state {
+        case .idle, .gathering, .refusing: true
+        case .receiving, .answering, .streaming, .closed: false
         }
     }
 

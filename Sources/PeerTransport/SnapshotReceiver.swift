@@ -23,6 +23,8 @@ final class SnapshotReceiver: @unchecked Sendable {
     private var preamble = SnapshotPreamble()
     private var message: Message?
     private var keeper: DatabaseKeeper?
+    /// Bytes of the message that have come.
+    private var gathered = 0
     private var waiting: [ByteBuffer] = []
     private var waitingBytes = 0
     private var isWorking = false
@@ -43,16 +45,26 @@ final class SnapshotReceiver: @unchecked Sendable {
     func feed(_ piece: ByteBuffer) {
         guard !isOver else { return }
         if message != nil { return add(piece) }
+        guard core.gatherSnapshotMessage(piece.readableBytes) else {
+            return refuse(503, "too many snapshots are on their way")
+        }
+        gathered += piece.readableBytes
         do throws(PeerProtocolError) {
             let found = try piece.readableBytesView.withUnsafeBytes { (bytes) throws(PeerProtocolError) in
                 try preamble.feed(bytes)
             }
             guard let found else { return }
+            releaseGathered()
             guard begin(found.message) else { return }
             add(piece.getSlice(at: piece.writerIndex - found.rest, length: found.rest) ?? ByteBuffer())
         } catch {
             refuse(400, "failed to decode raft message (\(error))")
         }
+    }
+
+    private func releaseGathered() {
+        core.releaseSnapshotMessage(gathered)
+        gathered = 0
     }
 
     /// Takes the message; false when it is refused.
@@ -143,7 +155,7 @@ final class SnapshotReceiver: @unchecked Sendable {
                 "incoming-snapshot-size-bytes": .stringConvertible(keeper.size),
                 "download-took": .string("\((NIODeadline.now() - startedAt).nanoseconds / 1_000_000)ms"),
             ]) { first, _ in first })
-        core.events.received([message])
+        core.events.received(core.posted.add([message], bytes: message.encodedSize))
         connection.received()
     }
 
@@ -167,6 +179,7 @@ final class SnapshotReceiver: @unchecked Sendable {
         }
         isOver = true
         waiting = []
+        releaseGathered()
         if !isWorking { discard() }
     }
 

@@ -24,13 +24,32 @@ final class StreamReader: @unchecked Sendable {
     private var attempts: [StreamReaderConnection] = []
     private var next: Scheduled<Void>?
     private var isStopped = false
+    /// What the owner has not taken. It outlives a connection, so that a new one brings no new room.
+    private let backlog: PeerBacklog
 
     init(_ kind: StreamKind, from peer: Peer) {
         self.kind = kind
         self.peer = peer
         id = peer.id
         core = peer.core
+        let resumption = Resumption(loop: core.loop)
+        backlog = PeerBacklog(byteLimit: core.settings.backlogBytes) { resumption.resume() }
+        resumption.reader = self
     }
+
+    /// The way back from the owner's thread to the reader.
+    private final class Resumption: @unchecked Sendable {
+        private let loop: any EventLoop
+        /// Set once, before anything is read.
+        weak var reader: StreamReader?
+
+        init(loop: any EventLoop) { self.loop = loop }
+
+        func resume() { loop.execute { self.reader?.followBacklog() } }
+    }
+
+    /// Stops to read the stream while too much of it waits for the owner, so that the sender keeps the rest, and reads on.
+    private func followBacklog() { open?.setPaused(backlog.holdsBack()) }
 
     var isOpen: Bool { open != nil }
 
@@ -100,6 +119,7 @@ final class StreamReader: @unchecked Sendable {
         attempts = []
         open = connection
         former?.close()
+        followBacklog()
         peer.activate()
         peer.streamsChanged()
         log(.info, "established TCP streaming connection with remote peer")
@@ -111,8 +131,9 @@ final class StreamReader: @unchecked Sendable {
         failed(connection, .status(Int(status), text))
     }
 
-    func received(_ messages: [Message]) {
-        core.receive(messages)
+    func received(_ messages: [Message], bytes: Int) {
+        core.receive(messages, bytes: bytes, in: backlog)
+        followBacklog()
     }
 
     func receiveFailed() { peer.receiveFailed() }
@@ -180,8 +201,15 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
     private var refusal: (status: UInt, text: String)?
     /// Messages of the present burst, handed over together at its end.
     private var messages: [Message] = []
+    /// Bytes that have come since messages were handed over last.
+    private var bytes = 0
+    private var isPaused = false
     /// When something came last; nil before the connection is made, which has a timeout of its own.
-    var lastRead: NIODeadline?
+    private var readAt: NIODeadline?
+    var lastRead: NIODeadline? {
+        get { isPaused ? .now() : readAt }
+        set { readAt = newValue }
+    }
 
     init(_ reader: StreamReader, decoder: StreamDecoder) {
         self.reader = reader
@@ -218,6 +246,7 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
 
     private func decode(_ piece: ByteBuffer) {
         reader.read(piece.readableBytes)
+        bytes += piece.readableBytes
         do throws(PeerProtocolError) {
             try piece.readableBytesView.withUnsafeBytes { (bytes) throws(PeerProtocolError) in
                 try decoder.feed(bytes, into: &messages)
@@ -238,7 +267,18 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
         guard !messages.isEmpty else { return }
         var batch: [Message] = []
         swap(&batch, &messages)
-        reader.received(batch)
+        let bytes = bytes
+        self.bytes = 0
+        reader.received(batch, bytes: bytes)
+    }
+
+    /// Has the connection read no more, or read on.
+    func setPaused(_ pauses: Bool) {
+        guard pauses != isPaused, let channel else { return }
+        isPaused = pauses
+        channel.setOption(.autoRead, value: !pauses).whenFailure { _ in }
+        // The time that the owner takes is not the peer's silence.
+        lastRead = .now()
     }
 
     private func end(_ reason: TransportError) {

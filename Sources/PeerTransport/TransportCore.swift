@@ -21,6 +21,9 @@ final class TransportCore: @unchecked Sendable {
     private static let senderLimit = 8
     /// Bodies of posts that are being gathered, in all: two of the longest, or many of the usual size.
     private static let bodyBudget = 2 * PeerLimit.postedMessage
+    /// Messages of snapshots that are being gathered, in all: one of the longest. They are short unless there is a large
+    /// version-2 store.
+    private static let snapshotMessageBudget = PeerLimit.message + (1 << 20)
     /// What a request apart from Raft's traffic may be answered with at most: the keys of a large lease, for example.
     static let answerLimit = 64 << 20
 
@@ -30,6 +33,8 @@ final class TransportCore: @unchecked Sendable {
     let identity: PeerIdentity
     let dialer: Dialer
     let board = StatusBoard()
+    /// Posts that the owner has not taken, of all senders: who they are is only their word.
+    let posted: PeerBacklog
     /// Threads that read and write databases.
     let diskThreads = NIOThreadPool(numberOfThreads: 2)
     var logger: Logger { settings.logger }
@@ -45,6 +50,7 @@ final class TransportCore: @unchecked Sendable {
     private var warnings: [String: NIODeadline] = [:]
     private var ticker: RepeatedTask?
     private var gatheredBytes = 0
+    private var gatheredSnapshotBytes = 0
     private var hasReportedRemoval = false
     private(set) var isStopped = false
 
@@ -55,6 +61,7 @@ final class TransportCore: @unchecked Sendable {
         guard let version = ServerVersion(settings.serverVersion),
             let minimum = ServerVersion(settings.minimumClusterVersion)
         else { preconditionFailure("the member's own versions have the form major.minor.patch") }
+        posted = PeerBacklog(byteLimit: settings.backlogBytes)
         identity = PeerIdentity(
             memberID: settings.memberID, clusterID: settings.clusterID, serverVersion: version,
             minimumClusterVersion: minimum)
@@ -206,8 +213,8 @@ final class TransportCore: @unchecked Sendable {
 
     // MARK: Receiving
 
-    /// Hands the messages that may reach Raft to the owner.
-    func receive(_ messages: [Message]) {
+    /// Hands the messages that may reach Raft to the owner. They came as `bytes` and wait in `backlog`.
+    func receive(_ messages: [Message], bytes: Int, in backlog: PeerBacklog) {
         guard !isStopped else { return }
         var admitted = messages
         if messages.contains(where: { refusal(of: $0) != nil }) {
@@ -217,7 +224,7 @@ final class TransportCore: @unchecked Sendable {
                 return false
             }
         }
-        if !admitted.isEmpty { events.received(admitted) }
+        if !admitted.isEmpty { events.received(backlog.add(admitted, bytes: bytes)) }
     }
 
     /// Why `message` must not reach Raft by a stream or a post.
@@ -301,15 +308,19 @@ final class TransportCore: @unchecked Sendable {
         if isStopped { channel.close(promise: nil) }
     }
 
-    /// Counts a connection that was accepted; false when it is one too many.
+    /// Counts a connection that was accepted; false when it is one too many. Before that, one on which nobody has been heard
+    /// for longest goes, so that strangers who connect and wait do not keep members out.
     func opened(_ connection: ServerConnection) -> Bool {
-        guard !isStopped, served.count < Self.connectionLimit else { return false }
+        guard !isStopped else { return false }
+        if served.count >= settings.connectionLimit {
+            let idle = served.values.filter(\.mayGo)
+            guard let oldest = idle.min(by: { $0.lastRead < $1.lastRead }) else { return false }
+            closed(oldest)
+            oldest.close()
+        }
         served[ObjectIdentifier(connection)] = connection
         return true
     }
-
-    /// Connections from others at a time: each member has a handful, and the rest are strangers.
-    private static let connectionLimit = 1024
 
     func closed(_ connection: ServerConnection) {
         served[ObjectIdentifier(connection)] = nil
@@ -324,6 +335,17 @@ final class TransportCore: @unchecked Sendable {
 
     func release(_ count: Int) {
         gatheredBytes -= count
+    }
+
+    /// Takes room for `count` more bytes of the messages of snapshots; false when there is none.
+    func gatherSnapshotMessage(_ count: Int) -> Bool {
+        guard gatheredSnapshotBytes + count <= Self.snapshotMessageBudget else { return false }
+        gatheredSnapshotBytes += count
+        return true
+    }
+
+    func releaseSnapshotMessage(_ count: Int) {
+        gatheredSnapshotBytes -= count
     }
 
     // MARK: Requests apart from Raft's traffic

@@ -31,6 +31,11 @@ extension Replica {
             handleAppendRejection(message)
             return
         }
+        // Nobody has what this leader has not sent. Believing it would commit what does not exist.
+        guard message.index <= log.lastIndex else {
+            note(.warning, "\(id.hex) ignored a MsgAppResp of \(member.hex) for index \(message.index) beyond the log")
+            return
+        }
         // An answer that repeats what is known still shows a probed member to be there.
         let isNews = tracker.update(member) {
             $0.update(to: message.index) || ($0.match == message.index && $0.state == .probe)

@@ -34,10 +34,14 @@ public final class RawNode {
         try replica.propose(proposals.map { Entry(data: $0) }, from: replica.id)
     }
 
-    /// Proposes a change of one member.
-    public func proposeConfigurationChange(_ change: ConfigurationChange) throws(StepError) {
-        let entry = Entry(type: .configurationChange, data: change.encoded())
-        try replica.propose([entry], from: replica.id)
+    /// Proposes a change of one member, and `follower` as the entry right behind it when there is one: if the leader does
+    /// not take the change now, what comes before `follower` in the log is an empty entry.
+    public func proposeConfigurationChange(
+        _ change: ConfigurationChange, followedBy follower: [UInt8]? = nil
+    ) throws(StepError) {
+        var entries = [Entry(type: .configurationChange, data: change.encoded())]
+        if let follower { entries.append(Entry(data: follower)) }
+        try replica.propose(entries, from: replica.id)
     }
 
     /// Proposes a change of several members.

@@ -108,6 +108,62 @@ extension SimulatedMember {
         #expect(try changes.map { try #require(leader.takeChange($0)).get().count } == [4, 5, 6, 7])
     }
 
+    /// Raft would make empty entries of what comes while the leader has not applied the last change.
+    @Test func changesThatMembersPassOnAtTheSameTimeAreAllMade() throws {
+        let group = try Group(arguments: ["--max-learners", "5"])
+        let own = try group.leader.add("http://127.0.0.1:10", isLearner: true)
+        let passedOn = try group.followers.enumerated().map { number, follower in
+            (follower, try follower.add("http://127.0.0.1:\(11 + number)", isLearner: true))
+        }
+        // All are with the leader before any is applied.
+        for member in group.members { member.turn() }
+        for follower in group.followers {
+            let messages = follower.messages
+            follower.messages = []
+            for message in messages { group.leader.core.step(message) }
+        }
+        try group.settle()
+        #expect(try group.leader.takeChange(own)?.get() != nil)
+        for (follower, change) in passedOn { #expect(try follower.takeChange(change)?.get() != nil) }
+        for member in group.members { #expect(member.core.applier.cluster.members.count == 6) }
+    }
+
+    /// A leader of etcd drops it without a word; the log tells.
+    @Test func aFollowerProposesAgainWhatTheLeaderDropped() throws {
+        let group = try Group(arguments: ["--max-learners", "5"])
+        let follower = group.followers[0]
+        let first = try group.leader.add("http://127.0.0.1:10", isLearner: true)
+        let second = try follower.add("http://127.0.0.1:11", isLearner: true)
+        for member in group.members { member.turn() }
+        let passedOn = follower.messages.filter { $0.type == .propose }
+        #expect(passedOn.count == 1)
+        follower.messages.removeAll { $0.type == .propose }
+        for message in passedOn { try group.leader.core.raft.step(message) }
+        try group.settle()
+        #expect(try group.leader.takeChange(first)?.get().count == 4)
+        #expect(follower.takeChange(second) == nil, "the leader has dropped it")
+        try group.tick(2)
+        #expect(try follower.takeChange(second)?.get().count == 5)
+        // It was made once.
+        try group.tick(5)
+        for member in group.members { #expect(member.core.applier.cluster.members.count == 5) }
+    }
+
+    /// It passes the change on that it had kept, so that whoever asked is answered.
+    @Test func aLeaderThatHandsOverPassesOnWhatItKept() throws {
+        let group = try Group(arguments: ["--max-learners", "5"])
+        let (leader, next, asked) = (group.leader, group.followers[0], group.followers[1])
+        try leader.core.moveLeader(to: next.id, token: 1, now: leader.now)
+        let change = try asked.add("http://127.0.0.1:10", isLearner: true)
+        asked.turn()
+        let passedOn = asked.messages
+        asked.messages = []
+        for message in passedOn { leader.core.step(message) }
+        try group.settle()
+        #expect(next.core.isLeader)
+        #expect(try asked.takeChange(change)?.get().count == 4)
+    }
+
     @Test func learnersAreLimitedWhenTheChangeIsApplied() throws {
         let group = try Group()
         let leader = group.leader

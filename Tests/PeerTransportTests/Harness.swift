@@ -13,6 +13,8 @@ import WriteAheadLog
 final class Log: Sendable {
     struct Contents {
         var received: [Message] = []
+        /// What was not said to be taken.
+        var untaken: [ReceivedMessages] = []
         var batches = 0
         var unreachable: [UInt64] = []
         var snapshots: [(to: UInt64, succeeded: Bool)] = []
@@ -61,6 +63,7 @@ final class Node: Sendable {
     init(
         _ id: UInt64, port: Int? = nil, cluster: UInt64 = Node.cluster, version: String = "3.7.0",
         answer: @escaping @Sendable (PeerCall) -> Void = { $0.respond(PeerResponse(status: 404, text: "no\n")) },
+        takes: Bool = true, backlogBytes: Int? = nil, connectionLimit: Int? = nil,
         reply: @escaping @Sendable ([Message]) -> [Message] = { _ in [] }
     ) async throws {
         self.id = id
@@ -73,19 +76,23 @@ final class Node: Sendable {
         logger.logLevel = getenv("PEER_LOG") == nil ? .critical : .debug
         let log = log
         let holder = Holder()
+        var settings = PeerTransport.Settings(
+            memberID: id, clusterID: cluster, serverVersion: version,
+            advertisedPeerURLs: ["http://127.0.0.1:\(boundPort)"], electionMilliseconds: 1000,
+            snapshots: SnapshotDirectory(disk: POSIXDisk(), path: directory), logger: logger)
+        if let connectionLimit { settings.connectionLimit = connectionLimit }
+        if let backlogBytes { settings.backlogBytes = backlogBytes }
         transport = PeerTransport(
-            group: group,
-            settings: PeerTransport.Settings(
-                memberID: id, clusterID: cluster, serverVersion: version,
-                advertisedPeerURLs: ["http://127.0.0.1:\(boundPort)"], electionMilliseconds: 1000,
-                snapshots: SnapshotDirectory(disk: POSIXDisk(), path: directory), logger: logger),
+            group: group, settings: settings,
             events: PeerEvents(
-                received: { messages in
+                received: { received in
                     log.change {
-                        $0.received += messages
+                        $0.received += received.messages
                         $0.batches += 1
+                        if !takes { $0.untaken.append(received) }
                     }
-                    let replies = reply(messages)
+                    if takes { received.taken() }
+                    let replies = reply(received.messages)
                     holder.transport.withLock { $0 }?.send(replies)
                 }, unreachable: { id in log.change { $0.unreachable.append(id) } },
                 snapshotReported: { id, succeeded in log.change { $0.snapshots.append((id, succeeded)) } },
@@ -135,13 +142,22 @@ final class Node: Sendable {
 }
 
 /// Two transports that know each other.
-func pair() async throws -> (Node, Node) {
-    let (one, two) = (try await Node(1), try await Node(2))
+func pair(_ second: Node? = nil) async throws -> (Node, Node) {
+    let one = try await Node(1)
+    let two: Node
+    if let second { two = second } else { two = try await Node(2) }
     one.transport.setPeer(2, urls: [two.url])
     two.transport.setPeer(1, urls: [one.url])
     try await one.connected(to: two)
     try await two.connected(to: one)
     return (one, two)
+}
+
+/// An append of one entry with `bytes` of data, which goes on behind `index`.
+func peerAppend(_ from: UInt64, _ to: UInt64, behind index: UInt64, bytes: Int) -> Message {
+    Message(
+        type: .append, to: to, from: from, term: 5, logTerm: 5, index: index,
+        entries: [Entry(term: 5, index: index + 1, data: Array(repeating: 1, count: bytes))])
 }
 
 func peerHeartbeat(_ from: UInt64, _ to: UInt64, commit: UInt64 = 0) -> Message {

@@ -20,6 +20,12 @@ final class RawClient {
         limitWaiting()
     }
 
+    /// Whether a connection to `listener` waits to be accepted.
+    static func isAsked(_ listener: CInt) -> Bool {
+        var question = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+        return poll(&question, 1, 0) > 0
+    }
+
     /// The next connection that is made to `listener`.
     init(accepting listener: CInt) {
         var limit = timeval(tv_sec: 20, tv_usec: 0)

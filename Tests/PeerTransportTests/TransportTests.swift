@@ -187,11 +187,17 @@ import Testing
         }
         let (latest, former) = (streams[2], try #require(streams.first { $0.path == streams[2].path }))
         try await node.log.wait("the silent one is given up") { _ in former.client.isClosedByPeer }
-        // Several attempts' time: the one that waits for its answer is not given up for others.
-        try await Task.sleep(nanoseconds: 700_000_000)
+        // By now there was time for several attempts: the one that waits for its answer was not given up for others.
         #expect(!latest.client.isClosedByPeer)
+        while RawClient.isAsked(listener) {
+            let client = RawClient(accepting: listener)
+            let head = try #require(client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n") })
+            #expect(String(decoding: head, as: UTF8.self).split(separator: " ")[1] != latest.path)
+            others.append(client)
+        }
         latest.client.write(agreement)
         try await waitForStatus(node, of: 1, "the new one is taken") { $0.streamsIn > 0 }
+        #expect(!latest.client.isClosedByPeer)
         try await node.stop()
     }
 
@@ -221,6 +227,23 @@ import Testing
         try await two.connected(to: one)
         try await one.stop()
         try await two.stop()
+    }
+
+    @Test("Strangers who connect and wait keep nobody out")
+    func strangers() async throws {
+        let node = try await Node(2, connectionLimit: 4)
+        let question = "GET /raft/probing HTTP/1.1\r\nHost: x\r\n\r\n"
+        var strangers: [RawClient] = []
+        for number in 0..<8 {
+            let client = try RawClient(port: node.port)
+            // Whoever is answered was accepted, so that the order of the connections is known.
+            client.write(question)
+            #expect(client.read { String(decoding: $0, as: UTF8.self).contains("\"OK\":true") } != nil, "\(number)")
+            strangers.append(client)
+        }
+        try await node.log.wait("the first are closed") { _ in strangers[..<4].allSatisfy(\.isClosedByPeer) }
+        #expect(strangers[4...].allSatisfy { !$0.isClosedByPeer })
+        try await node.stop()
     }
 
     @Test("Members of other clusters get nowhere")

@@ -65,6 +65,35 @@ struct RawNodeTests {
         #expect(cluster[1].node.ready().messages.map(\.entries.count) == [2])
     }
 
+    @Test("What a leader has not sent is not committed, whoever says to have it")
+    func acknowledgementsBeyondTheLog() throws {
+        let cluster = try TestCluster(3)
+        cluster[1].node.campaign()
+        try cluster.settle()
+        let last = cluster[1].node.basicStatus.hardState.commit
+        for member in 2...3 as ClosedRange<UInt64> {
+            try cluster[1].node.step(
+                Message(type: .appendResponse, to: 1, from: member, term: 1, index: last + 1000))
+        }
+        try cluster[1].node.propose([[1]])
+        try cluster.settle()
+        #expect(cluster[1].node.basicStatus.hardState.commit == last + 1)
+    }
+
+    @Test("A change that comes too early is an empty entry before the one that follows it")
+    func droppedChange() throws {
+        let cluster = try TestCluster(2)
+        cluster[1].node.campaign()
+        try cluster.settle()
+        for id in [7, 8] as [UInt64] {
+            try cluster[1].node.proposeConfigurationChange(
+                ConfigurationChange(type: .addLearnerNode, nodeID: id), followedBy: [9])
+        }
+        let entries = cluster[1].node.ready().entries
+        #expect(entries.map(\.type) == [.configurationChange, .normal, .normal, .normal])
+        #expect(entries.map(\.data.count).dropFirst() == [1, 0, 1])
+    }
+
     @Test("Messages that only a member itself may make are refused from others, and answers from strangers")
     func strangers() throws {
         let member = try leader()
