@@ -1,6 +1,11 @@
 """What the peer port answers besides streams: the same as genuine etcd's, refusals included."""
 
 import http.client
+import json
+
+import pytest
+
+from harness.api import Client, Failure
 
 # Of the cluster that a default member makes, and of one that this is not.
 OWN, OTHER = "cdf818194e3a8c32", "12"
@@ -43,7 +48,22 @@ def test_answers_are_genuine_etcds(pair):
         if len(set(answers := [ask(member, method, path, fields, body) for member in (pair.genuine, pair.ours)])) > 1
     }
     assert different == {}
+    versions = [json.loads(ask(member, "GET", "/version", {}, b"")[1]) for member in (pair.genuine, pair.ours)]
+    assert [list(version) for version in versions] == [["etcdserver", "etcdcluster"]] * 2
     for member in (pair.genuine, pair.ours):
         status, answer, kind, _ = ask(member, "GET", "/raft/probing", {}, b"")
         assert (status, kind) == (200, "text/plain; charset=utf-8")
         assert answer.startswith(b'{"OK":true,"Now":"') and answer.endswith(b'Z"}\n')
+
+
+@pytest.mark.ours_only
+def test_whether_the_cluster_is_being_taken_back(member_with):
+    """Asked by members of 3.6 and later; 3.4 does not know the question."""
+    member = member_with().start()
+    client = Client(member.endpoint)
+    for action, answer in ((None, b"false"), ("ENABLE", b"true"), ("CANCEL", b"false")):
+        if action:
+            done = client.call("Maintenance.Downgrade", action=action, version="3.6.0")
+            assert not isinstance(done, Failure), done
+        assert ask(member, "GET", "/downgrade/enabled", {}, b"") == (200, answer, "text/plain", OWN)
+    client.close()
