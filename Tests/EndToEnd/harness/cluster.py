@@ -169,7 +169,7 @@ class Cluster:
 
     # ---- Leadership
 
-    def leader(self, timeout: float = 30.0) -> ClusterMember:
+    def leader(self, timeout: float = 60.0) -> ClusterMember:
         """Waits until the running members know one leader of one term, and it runs; returns it."""
         seen: dict[str, Any] = {}
 

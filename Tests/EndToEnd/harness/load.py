@@ -44,7 +44,7 @@ class Load:
     def __exit__(self, kind, problem, trace) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive(), "a client hangs"
         if self._problems and problem is None:
             raise self._problems[0]
@@ -55,7 +55,7 @@ class Load:
     def unknown(self) -> int:
         return sum(len(journal.unknown) for journal in self.journals)
 
-    def wait_progress(self, writes: int = 40, timeout: float = 30.0) -> None:
+    def wait_progress(self, writes: int = 40, timeout: float = 60.0) -> None:
         """Waits until that many more writes are acknowledged."""
         goal = self.acknowledged() + writes
 

@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 POLL_INTERVAL = 0.01
 
 
-def wait_until(probe: Callable[[], Value], what: str, timeout: float = 30.0, interval: float = POLL_INTERVAL) -> Value:
+def wait_until(probe: Callable[[], Value], what: str, timeout: float = 60.0, interval: float = POLL_INTERVAL) -> Value:
     """Calls `probe` until it returns something true and returns that. Fails with `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
