@@ -248,6 +248,55 @@ def test_waiting_for_an_office(pair):
     pair.compare_calls(script)
 
 
+def test_candidates_that_lose_their_place(pair):
+    """One who waits may proclaim, resigns, or loses its lease; those behind, and the office, go on."""
+
+    def script(calls: Calls) -> None:
+        for lease in (1, 2, 3, 4):
+            calls("Lease.LeaseGrant", ID=lease, TTL=100)
+        first = calls("Election.Campaign", name=b"e", lease=1, value=b"one").leader
+        waiting = {}
+        for count, lease in enumerate((2, 3, 4), start=2):
+            waiting[lease] = Waiting(calls.client, "Election.Campaign", name=b"e", lease=lease, value=b"%d" % lease)
+            standing(calls.client, b"e/", count)
+        own = calls.quiet("KV.Range", key=b"e/2").kvs[0]
+        second = type(first)(name=b"e", key=b"e/2", rev=own.create_revision, lease=2)
+        calls("Election.Proclaim", leader=second, value=b"two")
+        # The lease of another is no proof.
+        calls("Election.Proclaim", leader=type(first)(name=b"e", key=b"e/2", rev=own.create_revision, lease=99), value=b"x")
+        calls("Election.Leader", name=b"e")
+        calls("Election.Resign", leader=second)
+        calls("Lease.LeaseRevoke", ID=3)
+        standing(calls.client, b"e/", 2)
+        calls("Election.Proclaim", leader=second, value=b"late")
+        calls("Election.Leader", name=b"e")
+        calls("Election.Resign", leader=first)
+        for lease in (2, 3, 4):
+            calls.note(f"{lease}", waiting[lease].answer())
+        calls("Election.Leader", name=b"e")
+        calls.everything()
+
+    pair.compare_calls(script)
+
+
+def test_an_office_whose_holder_dies(pair):
+    """The lease runs out by itself while another waits, and those who observe hear of the next."""
+
+    def script(calls: Calls) -> None:
+        calls("Lease.LeaseGrant", ID=1, TTL=2)
+        calls("Lease.LeaseGrant", ID=2, TTL=100)
+        calls("Election.Campaign", name=b"e", lease=1, value=b"one")
+        observation = Observation(calls.client, b"e")
+        observation.wait(1)
+        calls.note("next", Waiting(calls.client, "Election.Campaign", name=b"e", lease=2, value=b"two").answer())
+        for number, told in enumerate(observation.wait(2)):
+            calls.note(f"told {number}", told)
+        observation.close()
+        calls.everything()
+
+    pair.compare_calls(script)
+
+
 def test_observing(pair):
     def script(calls: Calls) -> None:
         for lease in (1, 2):
