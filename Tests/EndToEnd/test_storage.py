@@ -1,10 +1,13 @@
 """Defragmentation under load, and answers that are larger than what the server keeps in memory."""
 
+import json
 import random
 import socket
 import struct
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -326,6 +329,56 @@ def test_many_small_requests_for_a_large_value(member_with, kind):
     # The memory is free again.
     wait_until(lambda: not isinstance(client.call("KV.Range", key=b"big"), Failure), "a large value to be read again")
     client.close()
+
+
+def test_what_is_refused_when_the_memory_for_replies_is_used_up(member_with):
+    """Large reads, and writes that answer with values, before they are carried out. All else goes on."""
+    size = 16 << 20  # More than what sockets take of the queues while nobody reads.
+    member = member_with(None, "--max-request-bytes", str(2 * size)).start()
+    client = Client(member.endpoint)
+    good(client.call("KV.Put", key=b"big", value=b"v" * size))
+    # Below what a connection may leave unread (256 MiB) each, together above the account.
+    floods = [Flood(member, *FLOODS["ranges"][:2], 12) for _ in range(3)]
+    refusal = Failure("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
+
+    def is_refused(ask) -> bool:
+        floods.append(Flood(member, *FLOODS["ranges"][:2], 2))
+        return ask() == refusal
+
+    for ask in (
+        lambda: client.call("KV.Range", key=b"big"),
+        lambda: client.call("KV.Txn", success=[{"request_range": {"key": b"big"}}]),
+        lambda: Failure("RESOURCE_EXHAUSTED", refusal.details) if post(member, {"key": "Ymln"}) == 429 else None,
+    ):
+        wait_until(lambda: is_refused(ask), "the memory for replies to be used up")
+    assert [
+        client.call("KV.Txn", success=[{"request_put": {"key": b"p", "value": b"1"}}, {"request_range": {"key": b"big"}}]),
+        client.call("KV.Put", key=b"big", value=b"w", prev_kv=True),
+        client.call("KV.DeleteRange", key=b"big", prev_kv=True),
+    ] == [refusal] * 3
+    good(client.call("KV.Put", key=b"small", value=b"1"))
+    assert good(client.call("KV.Range", key=b"small")).kvs[0].value == b"1"
+    assert good(client.call("KV.Range", key=b"p")).count == 0, "what is refused is not carried out"
+    for flood in floods:
+        flood.socket.close()
+    found = wait_until(lambda: answered(client, "KV.Range", key=b"big"), "the memory to be free again")
+    assert len(found.kvs[0].value) == size
+    client.close()
+
+
+def answered(client: Client, method: str, **fields):
+    answer = client.call(method, **fields)
+    return None if isinstance(answer, Failure) else answer
+
+
+def post(member: Member, body: dict) -> int:
+    """The status of a range in JSON."""
+    request = urllib.request.Request(f"http://127.0.0.1:{member.port}/v3/kv/range", json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_large_answers_are_those_of_genuine_etcd(member_with):
