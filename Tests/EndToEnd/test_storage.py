@@ -320,9 +320,9 @@ def test_many_small_requests_for_a_large_value(member_with, kind):
         good(client.call("KV.Put", key=b"other", value=b"%d" % number, timeout=60))
         most = max(most, resident_anonymous(member) - quiet)
         time.sleep(0.05)
-    # Replies in queues (LargeReads.memoryLimit), and those that one turn makes (MemberCore.replyBytesPerTurn), with room
-    # for the allocator. Without these bounds it was thousands of MiB.
-    assert most < 800 << 20, f"{most >> 20} MiB more than before"
+    # Replies in queues (LargeReads.memoryLimit), those that one turn makes (MemberCore.replyBytesPerTurn), of which the last
+    # may be 150 MB and grows by doubling, with room for the allocator. Without these bounds it was thousands of MiB.
+    assert most < 1 << 30, f"{most >> 20} MiB more than before"
     print(f"at most {most >> 20} MiB")
     for flood in floods:
         flood.socket.close()
