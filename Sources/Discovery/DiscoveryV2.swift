@@ -42,6 +42,11 @@ public struct DiscoveryV2 {
         case waiting(since: UInt64)
     }
 
+    /// More members than any cluster has: a service that asks for more would have this one wait, and remember, for ever.
+    static let mostMembers = 1_000
+    /// The pause after a wait that a service ended early, so that one which does so at once is not asked without a pause.
+    private static let secondsAfterEmptyWait = 1
+
     private static let existsCode = 105
     private static let notFoundCode = 100
     private static let clearedCode = 401
@@ -53,6 +58,7 @@ public struct DiscoveryV2 {
     private var state = State.readingSize
     private var backoff = Backoff()
     private var isRegistered = false
+    private var pauses = false
     private var size = 0
     private var members: [KeysReply.Node] = []
 
@@ -78,7 +84,13 @@ public struct DiscoveryV2 {
         switch answer {
         case .unreachable(let why): return retry(why)
         case .nonsense: return .failed(.badEndpoint)
-        case .nothing: return again()
+        case .nothing:
+            if isWaiting && !pauses {
+                pauses = true
+                return .pause(
+                    seconds: Self.secondsAfterEmptyWait, reason: "the service has ended a wait without an answer")
+            }
+            return again()
         case .reply(let reply, let index):
             do throws(DiscoveryError) {
                 return try next(reply, index)
@@ -96,7 +108,15 @@ public struct DiscoveryV2 {
         return .pause(seconds: backoff.next(), reason: why)
     }
 
+    private var isWaiting: Bool {
+        switch state {
+        case .confirming, .waiting: true
+        case .readingSize, .readingMembers, .registering: false
+        }
+    }
+
     private mutating func again() -> Step {
+        pauses = false
         switch state {
         case .readingSize, .readingMembers, .registering:
             state = .readingSize
@@ -111,7 +131,7 @@ public struct DiscoveryV2 {
         case .readingSize:
             if reply.errorCode == Self.notFoundCode { throw .sizeNotFound }
             try refuse(reply)
-            guard let size = Int(reply.node.value), size > 0 else { throw .badSize(reply.node.value) }
+            guard let size = Int(reply.node.value), (1...Self.mostMembers).contains(size) else { throw .badSize(reply.node.value) }
             self.size = size
             state = .readingMembers
             return .get(path: directory)
@@ -129,12 +149,14 @@ public struct DiscoveryV2 {
             if reply.errorCode != Self.clearedCode { try refuse(reply) }
             state = .readingSize
             return first
-        case .waiting:
+        case .waiting(let since):
             if reply.errorCode == Self.clearedCode {
                 state = .readingSize
                 return first
             }
             try refuse(reply)
+            // An older event would be told again and again.
+            guard reply.node.modifiedIndex >= since else { throw .badEndpoint }
             return try hear(reply)
         }
     }
@@ -155,7 +177,7 @@ public struct DiscoveryV2 {
             state = .registering
             return .create(path: ownPath, value: ownURLs)
         }
-        return try wait(since: index + 1)
+        return try wait(after: index)
     }
 
     private mutating func hear(_ reply: KeysReply) throws(DiscoveryError) -> Step {
@@ -164,11 +186,14 @@ public struct DiscoveryV2 {
             node.name != Self.configName && !node.isDirectory && ["create", "set"].contains(reply.action)
             && node.key.split(separator: "/").dropLast().last == directory.split(separator: "/").last
         if isMember && !members.contains(where: { $0.name == node.name }) { members.append(node) }
-        return try wait(since: node.modifiedIndex + 1)
+        return try wait(after: node.modifiedIndex)
     }
 
-    private mutating func wait(since: UInt64) throws(DiscoveryError) -> Step {
+    private mutating func wait(after index: UInt64) throws(DiscoveryError) -> Step {
         guard members.count < size else { return .done(try Self.cluster(members.map(\.value), size: size)) }
+        // Nothing comes after the greatest number.
+        guard index < .max else { throw .badEndpoint }
+        let since = index + 1
         state = .waiting(since: since)
         return .watch(path: directory, recursive: true, since: since)
     }

@@ -48,7 +48,7 @@ public struct DiscoveryV3 {
         case readingSize
         case readingMembers
         case registering
-        case waiting
+        case waiting(since: Int64)
     }
 
     private static let registry = "/_etcd/registry"
@@ -111,7 +111,7 @@ public struct DiscoveryV3 {
         switch state {
         case .readingSize:
             guard let text = pairs.first?.value else { throw .sizeNotFound }
-            guard let size = Int(text), size > 0 else { throw .badSize(text) }
+            guard let size = Int(text), (1...DiscoveryV2.mostMembers).contains(size) else { throw .badSize(text) }
             self.size = size
             state = .readingMembers
             return .getPrefix(membersPrefix)
@@ -125,10 +125,12 @@ public struct DiscoveryV3 {
                 state = .registering
                 return .put(key: ownKey, value: ownURLs)
             }
-            return try wait(since: revision + 1)
-        case .waiting:
+            return try wait(after: revision)
+        case .waiting(let since):
+            // Older events would be told again and again.
+            guard revision >= since else { throw .badEndpoint }
             add(pairs)
-            return try wait(since: revision + 1)
+            return try wait(after: revision)
         case .registering: return .put(key: ownKey, value: ownURLs)
         }
     }
@@ -144,11 +146,14 @@ public struct DiscoveryV3 {
         members.sort { $0.createRevision < $1.createRevision }
     }
 
-    private mutating func wait(since: Int64) throws(DiscoveryError) -> Step {
+    private mutating func wait(after revision: Int64) throws(DiscoveryError) -> Step {
         if members.count >= size {
             return .done(try DiscoveryV2.cluster(members.prefix(size).map(\.value), size: size))
         }
-        state = .waiting
+        // Nothing comes after the greatest number.
+        guard (0..<Int64.max).contains(revision) else { throw .badEndpoint }
+        let since = revision + 1
+        state = .waiting(since: since)
         return .watchPrefix(membersPrefix, since: since)
     }
 }

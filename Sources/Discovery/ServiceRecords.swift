@@ -27,6 +27,8 @@ public enum DNSAnswer {
     /// Pointers lead backwards, so no name needs more of them than it has labels.
     private static let mostLabels = 128
     private static let longestName = 255
+    /// The target of each is looked up, one after the other.
+    private static let mostRecords = DiscoveryV2.mostMembers
 
     /// The service records in the answer, those with the least priority first, and of these the heaviest.
     public static func services(in bytes: [UInt8]) throws(Malformed) -> [ServiceRecord] {
@@ -50,12 +52,24 @@ public enum DNSAnswer {
             guard end <= bytes.count else { throw Malformed(description: "a record is longer than the answer") }
             if type == serviceType {
                 let (priority, weight, port) = (try reader.number(), try reader.number(), try reader.number())
-                records.append(
-                    ServiceRecord(priority: priority, weight: weight, port: port, target: try reader.name()))
+                let target = try reader.name()
+                guard reader.position <= end else { throw Malformed(description: "a record is longer than it says") }
+                guard isHost(target) else { throw Malformed(description: "a record's target is no host's name") }
+                guard records.count < mostRecords else {
+                    throw Malformed(description: "there are more than \(mostRecords) records")
+                }
+                records.append(ServiceRecord(priority: priority, weight: weight, port: port, target: target))
             }
             reader.position = end
         }
         return records.sorted { ($0.priority, -$0.weight, $0.target) < ($1.priority, -$1.weight, $1.target) }
+    }
+
+    /// Whether a name is made of what names of hosts are made of (RFC 1123, and underscores): it becomes part of URLs, and
+    /// these of the text of an initial cluster. The empty one says that there is no such service (RFC 2782).
+    private static func isHost(_ name: String) -> Bool {
+        let taken = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.".utf8)
+        return name.utf8.allSatisfy(taken.contains)
     }
 
     private struct Reader {

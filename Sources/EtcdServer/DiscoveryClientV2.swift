@@ -184,6 +184,8 @@ struct HTTPReply: Sendable {
         let place = proxy ?? url
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(DiscoveryClientV2.connectTimeout)
+            // Some requests wait for as long as it takes: a service that is gone must be noticed.
+            .channelOption(.socketOption(.so_keepalive), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if place.isSecure {

@@ -175,12 +175,14 @@ public final class EtcdMember: @unchecked Sendable {
         passwords = PasswordPool(cost: configuration.auth.bcryptCost)
         tokens.start(on: group.next(), pool: passwords)
         let memory = ResponseMemory(limit: LargeReads.memoryLimit)
+        let large = LargeReads(readers: readers, memory: memory)
         let settings = Server.Configuration(configuration, memory: memory)
         let gateways = Gateways(
             Array(group.makeIterator()), member: member, authority: authority, memory: memory, stages: metrics.stages)
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
-            auth: authority.publisher, v2: StoreV2Service(configuration, member: member, status: status),
+            auth: authority.publisher,
+            v2: StoreV2Service(configuration, member: member, status: status, large: large),
             audit: audit, bodyLimit: settings.maximumHTTPBody)
         let hashes = HashStore(
             hashers: hashers, publisher: publisher, logger: logger, metrics: metrics.store)
@@ -208,7 +210,7 @@ public final class EtcdMember: @unchecked Sendable {
         let services = Services(
             Services.Needs(
                 gateways: gateways, member: member, status: status, publisher: publisher,
-                large: LargeReads(readers: readers, memory: memory),
+                large: large,
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
                 passwords: passwords, configuration: configuration, logger: logger,
                 observation: observation))

@@ -52,9 +52,9 @@ final class HTTPService: Sendable {
                 guard access.refusal(of: call.request) == nil else { return nil }
                 access.mark(call)
                 if let stream = gateway?.stream(call) { return stream }
-                guard let watch = v2?.watch(call) else { return nil }
-                audit?.follow(call, isWatch: true)
-                return watch
+                guard let stream = v2?.stream(call) else { return nil }
+                audit?.follow(call, isWatch: stream is StoreV2Watch)
+                return stream
             },
             webSocket: { [gateway] request in
                 guard gateway != nil, access.refusal(of: request) == nil else { return nil }

@@ -385,7 +385,7 @@ extension TxnRequest {
 /// The gateways of all event loops.
 final class Gateways: Sendable {
     /// Log entries that clients wait for may take this much memory; beyond it clients are told to come later.
-    private static let pendingByteLimit = 512 << 20
+    static let pendingByteLimit = 512 << 20
 
     private let gateways: [Gateway]
     /// Who makes calls, and what they may.

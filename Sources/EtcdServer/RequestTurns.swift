@@ -29,6 +29,9 @@ extension MemberThread {
         return lastReadToken
     }
 
+    /// Requests that wait for the log.
+    var waitingForLog: Int { waiters.count + refusedForSpace.count + storeV2.count }
+
     func takeBacklog(now: Int64) {
         guard !backlog.isEmpty, core.applier.backend.pendingBytes < Self.uncommittedLimit else { return }
         var requests: [(id: UInt64, data: [UInt8])] = []
@@ -42,7 +45,7 @@ extension MemberThread {
                 let waiter = Waiter(
                     gateway: batch.gateway, call: proposal.call, then: proposal.then, span: proposal.span,
                     bytes: proposal.entry.count, deadline: deadline, arrival: batch.arrival, proposed: proposed)
-                if let refusal = admission.refusal(waiting: waiters.count + refusedForSpace.count) {
+                if let refusal = admission.refusal(waiting: waitingForLog) {
                     answer(waiter, .failure(refusal))
                 } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
                     refusedForSpace.add(waiter)

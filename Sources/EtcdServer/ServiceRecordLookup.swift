@@ -29,7 +29,7 @@ enum ServiceRecordLookup {
         for query in queries {
             do {
                 var part = ServiceDiscovery.Found(scheme: query.scheme, records: [])
-                for record in try await records(query.name) {
+                for record in try await records(query.name) where !record.target.isEmpty {
                     guard let address = await HostResolver.address(of: record.target) else {
                         logger.warning(
                             "failed to resolve the target of an SRV record",

@@ -94,7 +94,7 @@ extension StoreV2Service {
             Self.text(call, 405, "Method Not Allowed\n", headers: clusterHeaders)
             return nil
         }
-        guard let id = UInt64(text, radix: 16), text.first != "+" else {
+        guard text.allSatisfy(\.isHexDigit), let id = UInt64(text, radix: 16) else {
             refuse(call, 404, "No such member: \(text)")
             return nil
         }
@@ -155,10 +155,16 @@ extension StoreV2Service {
         json(call, status, MembersText.message(message))
     }
 
-    /// Nobody has a name here, so where the cluster asks for one its members are changed in another way.
+    /// Nobody has a name here, so where the cluster asks for one, by either version's users, its members are changed in
+    /// another way.
     private func refuseForAuth(_ call: HTTPCall, _ member: MemberThread) -> Bool {
-        guard member.core.applier.auth.state.isEnabled else { return false }
-        refuse(call, 401, "Insufficient credentials")
+        let applier = member.core.applier
+        guard applier.auth.state.isEnabled || applier.keyTree.asksForUsers else { return false }
+        // The only answer about members in which etcd does not name the cluster.
+        call.respond(
+            HTTPResponse(
+                status: 401, headers: [("content-type", "application/json")],
+                body: MembersText.message("Insufficient credentials")))
         return true
     }
 

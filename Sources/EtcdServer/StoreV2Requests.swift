@@ -2,16 +2,17 @@ import Applier
 import EtcdAPI
 import Member
 import StoreV2
+import Synchronization
 
 /// Who waits on the member's thread for the version-2 store.
 struct StoreV2Waiters {
     typealias Answer = (Result<StoreV2Event, StoreV2Error>) -> Void
 
-    /// Requests are refused while this many wait: as many as of all others.
-    fileprivate static let limit = 50_000
     /// Watches that may wait at once; each holds a connection too.
     fileprivate static let watchLimit = 100_000
-    fileprivate static let tooMany = EtcdError.tooManyRequests
+
+    /// Requests that wait for the log.
+    var count: Int { requests.count }
 
     fileprivate var requests: [UInt64: (start: Int64, answer: Answer)] = [:]
     fileprivate var watchers: [UInt64: any StoreV2Watcher] = [:]
@@ -24,7 +25,7 @@ struct StoreV2Waiters {
 /// One who waits for a change of the version-2 store. Told on the member's thread.
 protocol StoreV2Watcher: AnyObject, Sendable {
     /// The change has come.
-    func happened(_ event: StoreV2Event)
+    func happened(_ message: StoreV2Message)
     /// Nothing will come any more.
     func abandoned()
 }
@@ -34,17 +35,48 @@ extension StoreV2Error {
     init(_ error: EtcdError) {
         self.init(.raftInternal, error.message)
     }
+
+    /// What etcd tells one who says no user's name where users are asked for.
+    static let unauthorized = StoreV2Error(.unauthorized, "Insufficient credentials")
+}
+
+/// An event on its way to all who wait for it: its text is made once.
+final class StoreV2Message: Sendable {
+    private let event: StoreV2Event
+    private let text = Mutex<[UInt8]?>(nil)
+
+    init(_ event: StoreV2Event) {
+        self.event = event
+    }
+
+    /// The line that tells of the event. Any thread.
+    var line: [UInt8] {
+        text.withLock { text in
+            if let text { return text }
+            let made = KeysText.body(event, trimming: KeyTree.keysPath, now: Clock.unixNanoseconds)
+            text = made
+            return made
+        }
+    }
 }
 
 extension MemberThread {
     /// Sends `request`, whose id is new, through the log, and calls `answer` when it is applied or refused.
     func propose(_ request: StoreV2Request, _ answer: @escaping StoreV2Waiters.Answer) {
-        guard storeV2.requests.count < StoreV2Waiters.limit else {
-            return answer(.failure(StoreV2Error(StoreV2Waiters.tooMany)))
+        if core.applier.keyTree.asksForUsers { return answer(.failure(.unauthorized)) }
+        if let refusal = core.admission.refusal(waiting: waitingForLog) {
+            return answer(.failure(StoreV2Error(refusal)))
         }
         let now = Clock.milliseconds
         storeV2.requests[request.id] = (now, answer)
         core.propose(request, now: now)
+    }
+
+    /// What `request`, which only reads, finds in this member's store.
+    func readStoreV2(_ request: StoreV2Request) throws(StoreV2Error) -> StoreV2Event {
+        let tree = core.applier.keyTree
+        if tree.asksForUsers { throw .unauthorized }
+        return try tree.get(request.path, recursive: request.recursive)
     }
 
     /// Has `watcher` wait as `request` says, or tells it at once. `begin` is called before the watcher hears of anything.
@@ -52,14 +84,15 @@ extension MemberThread {
     func watch(
         _ request: StoreV2Request, _ watcher: any StoreV2Watcher, begin: () -> Void
     ) throws(StoreV2Error) -> UInt64? {
-        guard storeV2.watchers.count < StoreV2Waiters.watchLimit else { throw StoreV2Error(StoreV2Waiters.tooMany) }
+        guard storeV2.watchers.count < StoreV2Waiters.watchLimit else { throw StoreV2Error(EtcdError.tooManyRequests) }
         let tree = core.applier.keyTree
+        if tree.asksForUsers { throw .unauthorized }
         switch try tree.watch(
             request.path, recursive: request.recursive, stream: request.stream, since: request.since)
         {
         case .event(let event):
             begin()
-            watcher.happened(event)
+            watcher.happened(StoreV2Message(event))
             return nil
         case .waits(let id):
             storeV2.watchers[id] = watcher
@@ -88,9 +121,15 @@ extension MemberThread {
     /// Tells the watchers what has changed in a turn.
     func notifyStoreV2() {
         let tree = core.applier.keyTree
+        // Notifications of one event come one after the other.
+        var last: (index: UInt64, message: StoreV2Message)?
         for notification in tree.takeNotifications() {
+            let index = notification.event.index
+            let message = last?.index == index ? last?.message : nil
+            let present = message ?? StoreV2Message(notification.event)
+            last = (index, present)
             guard let watcher = storeV2.watchers[notification.watcher] else { continue }
-            watcher.happened(notification.event)
+            watcher.happened(present)
             if !tree.hasWatcher(notification.watcher) { storeV2.watchers[notification.watcher] = nil }
         }
     }

@@ -6,21 +6,24 @@ import Membership
 import StoreV2
 
 /// The version-2 API over plain HTTP (`--enable-v2`), as etcd 3.4 serves it: keys, members, machines and statistics. There
-/// is no `/v2/auth`, so version-2 keys have no users.
+/// is no `/v2/auth`, so version-2 keys have no users. Where etcd 3.4 has switched its users on, nobody is let in.
 final class StoreV2Service: Sendable {
     let member: MemberThread
     let status: MemberStatus
     let name: String
+    /// Where long answers are made.
+    let large: LargeReads
 
     static let keysPath = "/v2/keys"
     static let membersPath = "/v2/members"
     static let clusterHeader = "x-etcd-cluster-id"
 
     /// A service of the member called `name`; nil unless the API is switched on.
-    init?(_ configuration: MemberConfiguration, member: MemberThread, status: MemberStatus) {
+    init?(_ configuration: MemberConfiguration, member: MemberThread, status: MemberStatus, large: LargeReads) {
         guard configuration.v2.isEnabled else { return nil }
         self.member = member
         self.status = status
+        self.large = large
         name = configuration.name
         member.perform { $0.countMessages() }
     }
@@ -46,14 +49,15 @@ final class StoreV2Service: Sendable {
         }
     }
 
-    /// A watch for a request that is one, before its body has come; nil when it is something else.
-    func watch(_ call: HTTPCall) -> StoreV2Watch? {
-        guard call.request.method == "GET", call.request.path.hasPrefix(Self.keysPath),
+    /// What answers a request that reads keys or waits for them, before its body has come; nil when it is another one.
+    func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? {
+        guard ["GET", "HEAD"].contains(call.request.method), call.request.path.hasPrefix(Self.keysPath),
             let path = try? Form.unescaped(call.request.path.utf8),
-            let rest = Self.rest(of: path, behind: Self.keysPath), Self.cleaned(path) == path
+            let rest = Self.rest(of: path, behind: Self.keysPath), Self.cleaned(path) == path,
+            let parsed = try? keysRequest(call, rest)
         else { return nil }
-        guard let request = try? keysRequest(call, rest), request.kind == .watch else { return nil }
-        return StoreV2Watch(call, request.request, member: member, status: status)
+        if parsed.kind == .watch { return StoreV2Watch(call, parsed.request, service: self) }
+        return StoreV2Read(call, parsed, self)
     }
 
     /// What stands behind `prefix`, which must end there or at a slash.
@@ -87,35 +91,45 @@ final class StoreV2Service: Sendable {
         } catch {
             return refuse(call, error)
         }
+        // What only reads or waits was taken before its body came.
+        guard parsed.kind == .logged else {
+            return refuse(call, StoreV2Error(.invalidField, "a request that reads has no body"))
+        }
+        outcome(of: parsed) { [self] in answer(call, $0, $1, hidesNodes: parsed.hidesNodes) }
+    }
+
+    /// Calls `body`, on the member's thread or at once on the caller's, with what comes of a request that does not wait.
+    func outcome(
+        of parsed: KeysRequest, _ body: @escaping @Sendable (Result<StoreV2Event, StoreV2Error>, Place) -> Void
+    ) {
         var request = parsed.request
-        switch parsed.kind {
-        case .logged:
-            request.id = status.nextRequestID()
-            member.perform { [self, request] member in
-                member.propose(request) { [self] in
-                    answer(call, $0, Place(member), hidesNodes: parsed.hidesNodes)
-                }
+        guard parsed.kind == .logged else {
+            return member.perform { [request] member in
+                body(Result { () throws(StoreV2Error) in try member.readStoreV2(request) }, Place(member))
             }
-        case .read:
-            member.perform { [self, request] member in
-                let result: Result<StoreV2Event, StoreV2Error>
-                do throws(StoreV2Error) {
-                    result = .success(try member.core.applier.keyTree.get(request.path, recursive: request.recursive))
-                } catch {
-                    result = .failure(error)
-                }
-                answer(call, result, Place(member), hidesNodes: false)
+        }
+        request.id = status.nextRequestID()
+        // As much as the entry takes, but for a few bytes.
+        let bytes = request.path.count + request.value.count + request.previousValue.count
+        guard status.pendingBytes.load(ordering: .relaxed) < Gateways.pendingByteLimit else {
+            return body(.failure(StoreV2Error(EtcdError.tooManyRequests)), Place())
+        }
+        status.pendingBytes.add(bytes, ordering: .relaxed)
+        member.perform { [request, status] member in
+            member.propose(request) { result in
+                status.pendingBytes.subtract(bytes, ordering: .relaxed)
+                body(result, Place(member))
             }
-        case .watch:
-            // Watches are taken before their bodies come.
-            refuse(call, StoreV2Error(.invalidField, "\"wait\" cannot be used with a body"))
         }
     }
 
     /// What the headers of an answer say of the log.
     struct Place: Sendable {
-        var index: UInt64
-        var term: UInt64
+        var index: UInt64 = 0
+        var term: UInt64 = 0
+
+        /// Of a request that is refused before the log is asked.
+        init() {}
 
         init(_ member: MemberThread) {
             index = member.core.committedIndex
@@ -134,7 +148,6 @@ final class StoreV2Service: Sendable {
         _ call: HTTPCall, _ result: Result<StoreV2Event, StoreV2Error>, _ place: Place, hidesNodes: Bool
     ) {
         let clusterID = status.clusterID
-        // Long lists are written on the connection's thread.
         call.eventLoop.execute { [self] in
             switch result {
             case .success(let event):

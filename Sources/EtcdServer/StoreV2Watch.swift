@@ -14,15 +14,17 @@ final class StoreV2Watch: HTTPStreamHandler, StoreV2Watcher, @unchecked Sendable
     private let request: StoreV2Request
     private let member: MemberThread
     private let status: MemberStatus
+    private let memory: ResponseMemory
     private var watcher: UInt64?
     private var isOver = false
     private var hasBegun = false
 
-    init(_ call: HTTPCall, _ request: StoreV2Request, member: MemberThread, status: MemberStatus) {
+    init(_ call: HTTPCall, _ request: StoreV2Request, service: StoreV2Service) {
         self.call = call
         self.request = request
-        self.member = member
-        self.status = status
+        member = service.member
+        status = service.status
+        memory = service.large.memory
     }
 
     func received(_ bytes: [UInt8]) {}
@@ -68,10 +70,12 @@ final class StoreV2Watch: HTTPStreamHandler, StoreV2Watcher, @unchecked Sendable
         }
     }
 
-    func happened(_ event: StoreV2Event) {
+    func happened(_ message: StoreV2Message) {
         call.eventLoop.execute { [self] in
             guard !isOver else { return }
-            call.write(KeysText.body(event, trimming: KeyTree.keysPath, now: Clock.unixNanoseconds))
+            // As etcd ends a wait that takes too long: the client asks again, from the index that it has.
+            if memory.isUsedUp { return finish() }
+            call.write(message.line)
             if !request.stream || call.pendingBytes > Self.unreadLimit { finish() }
         }
     }

@@ -1,37 +1,47 @@
 /// The nodes that expire, the next one first.
+///
+/// Their order follows from what is in the heap alone and not from how it came there: all members must let nodes go in one
+/// order, as each takes an index. Of nodes that expire at the same moment the one with the lesser path goes first, so that
+/// a directory takes along what is inside.
 struct ExpiryHeap {
-    private var nodes: [Node] = []
+    private struct Entry {
+        var expiration: Int64
+        var path: [UInt8]
+    }
 
-    var isEmpty: Bool { nodes.isEmpty }
-    var first: Node? { nodes.first }
+    private var entries: [Entry] = []
+    private var positions: [[UInt8]: Int] = [:]
 
-    /// Notes a node's new expiration, or that it has none any more.
-    mutating func update(_ node: Node) {
-        if node.expiration == nil {
-            remove(node)
-        } else if let position = node.heapPosition {
+    var isEmpty: Bool { entries.isEmpty }
+    var first: (path: [UInt8], expiration: Int64)? { entries.first.map { ($0.path, $0.expiration) } }
+
+    /// Notes when the node at `path` expires; nil is for never.
+    mutating func set(_ path: [UInt8], _ expiration: Int64?) {
+        guard let expiration else { return remove(path) }
+        let entry = Entry(expiration: expiration, path: path)
+        if let position = positions[path] {
+            entries[position] = entry
             siftDown(siftUp(position))
         } else {
-            node.heapPosition = nodes.count
-            nodes.append(node)
-            siftUp(nodes.count - 1)
+            entries.append(entry)
+            positions[path] = entries.count - 1
+            siftUp(entries.count - 1)
         }
     }
 
-    mutating func remove(_ node: Node) {
-        guard let position = node.heapPosition else { return }
-        node.heapPosition = nil
-        let last = nodes.removeLast()
-        guard position < nodes.count else { return }
-        nodes[position] = last
-        last.heapPosition = position
+    mutating func remove(_ path: [UInt8]) {
+        guard let position = positions.removeValue(forKey: path) else { return }
+        let last = entries.removeLast()
+        guard position < entries.count else { return }
+        entries[position] = last
+        positions[last.path] = position
         siftDown(siftUp(position))
     }
 
     private func precedes(_ left: Int, _ right: Int) -> Bool {
-        let (left, right) = (nodes[left], nodes[right])
-        // All members must let nodes go in one order, as each takes an index.
-        return (left.expiration ?? .max, left.modifiedIndex) < (right.expiration ?? .max, right.modifiedIndex)
+        let (left, right) = (entries[left], entries[right])
+        if left.expiration != right.expiration { return left.expiration < right.expiration }
+        return left.path.lexicographicallyPrecedes(right.path)
     }
 
     @discardableResult
@@ -48,7 +58,7 @@ struct ExpiryHeap {
         var position = start
         while true {
             var least = position
-            for child in [2 * position + 1, 2 * position + 2] where child < nodes.count && precedes(child, least) {
+            for child in [2 * position + 1, 2 * position + 2] where child < entries.count && precedes(child, least) {
                 least = child
             }
             if least == position { return }
@@ -58,8 +68,8 @@ struct ExpiryHeap {
     }
 
     private mutating func swap(_ left: Int, _ right: Int) {
-        nodes.swapAt(left, right)
-        nodes[left].heapPosition = left
-        nodes[right].heapPosition = right
+        entries.swapAt(left, right)
+        positions[entries[left].path] = left
+        positions[entries[right].path] = right
     }
 }

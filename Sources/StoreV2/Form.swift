@@ -2,6 +2,10 @@
 public struct Form: Equatable, Sendable {
     private var values: [[UInt8]: [UInt8]] = [:]
 
+    /// As many parameters are read as Go's newest servers read: no honest request has more, and each costs time on the
+    /// connection's thread.
+    private static let limit = 10_000
+
     /// No parameters.
     public init() {}
 
@@ -12,7 +16,9 @@ public struct Form: Equatable, Sendable {
     /// - Returns: What is wrong with the text, in Go's words; what can be read is added all the same.
     public mutating func add(_ text: [UInt8]) -> String? {
         var mistake: String?
-        for part in text.split(separator: UInt8(ascii: "&")) {
+        let parts = text.split(separator: UInt8(ascii: "&"), maxSplits: Self.limit)
+        if parts.count > Self.limit { return "number of URL query parameters exceeded limit" }
+        for part in parts {
             if part.contains(UInt8(ascii: ";")) {
                 mistake = mistake ?? "invalid semicolon separator in query"
                 continue

@@ -125,8 +125,10 @@ struct JSONScanner {
     }
 
     private mutating func hexadecimal() throws(Malformed) -> UInt32 {
-        guard position + 4 <= bytes.count,
-            let unit = UInt32(String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
+        let digits = bytes[position...].prefix(4)
+        // Swift would take a sign too.
+        guard digits.count == 4, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+            let unit = UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw malformed("a \\u has no four digits") }
         position += 4
         return unit

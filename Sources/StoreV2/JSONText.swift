@@ -3,6 +3,12 @@ struct JSONText {
     private(set) var bytes: [UInt8] = []
     private var needsComma = false
 
+    /// What was written since the last call.
+    mutating func take() -> [UInt8] {
+        defer { bytes = [] }
+        return bytes
+    }
+
     /// Begins an object, as the value of what was named last or in a list.
     mutating func beginObject() {
         separate()
@@ -14,6 +20,9 @@ struct JSONText {
         bytes.append(UInt8(ascii: "}"))
         needsComma = true
     }
+
+    /// Ends the line behind what is whole.
+    mutating func endLine() { bytes.append(UInt8(ascii: "\n")) }
 
     mutating func beginList() {
         separate()
@@ -36,6 +45,13 @@ struct JSONText {
     }
 
     mutating func number(_ value: UInt64) { literal("\(value)") }
+
+    /// Writes a value that is JSON already.
+    mutating func json(_ value: [UInt8]) {
+        separate()
+        bytes += value
+        needsComma = true
+    }
 
     mutating func literal(_ text: String) {
         separate()

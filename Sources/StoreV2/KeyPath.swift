@@ -4,13 +4,7 @@ public enum KeyPath {
 
     /// The shortest path that means the same, beginning with `/`: without empty names, `.` and `..`.
     public static func clean(_ path: [UInt8]) -> [UInt8] {
-        var cleaned: [UInt8] = []
-        cleaned.reserveCapacity(path.count + 1)
-        for name in names(path) {
-            cleaned.append(slash)
-            cleaned += name
-        }
-        return cleaned.isEmpty ? [slash] : cleaned
+        self.path(names(path)[...])
     }
 
     /// The names that the path consists of, from the root on.
@@ -25,6 +19,17 @@ public enum KeyPath {
             }
         }
         return names
+    }
+
+    /// The path that consists of `names`.
+    static func path(_ names: ArraySlice<ArraySlice<UInt8>>) -> [UInt8] {
+        var path: [UInt8] = []
+        path.reserveCapacity(names.reduce(0) { $0 + $1.count + 1 })
+        for name in names {
+            path.append(slash)
+            path += name
+        }
+        return path.isEmpty ? [slash] : path
     }
 
     /// Whether `path` is `directory` or lies below it. Both are clean.

@@ -3,17 +3,21 @@
 /// Two subtrees are etcd's own: `/0` has the cluster's members, `/1` the users' keys. Whatever changes the tree takes the
 /// next index and makes an event. All members come to the same tree by the same entries of the log; only the statistics
 /// and the watchers are each member's own. Synchronous, with one owner, and without a clock: what expires is said by
-/// entries that carry the leader's time.
+/// entries that carry the leader's time. The nodes are values: what a read found stays as it was, on whatever thread it is
+/// written out.
 public final class KeyTree {
     /// The index of the last change.
     public internal(set) var index: UInt64 = 0
     public internal(set) var statistics = StoreV2Statistics()
-    let root: Node
+    var root: Node
     var expiries = ExpiryHeap()
     var history = EventHistory()
     var hub = WatcherHub()
     /// The tree as the last ``encoded()`` wrote it; nil when it has changed since.
     var image: [UInt8]?
+
+    /// The greatest index that a store may begin with: all further changes that a cluster sees can be counted from there.
+    static let greatestIndex: UInt64 = .max / 2
 
     /// Where the cluster's members are kept.
     public static let clusterPath = Array("/0".utf8)
@@ -22,7 +26,7 @@ public final class KeyTree {
 
     /// A store without any key.
     public convenience init() {
-        self.init(root: Node(name: [], parent: nil, index: 0, isDirectory: true))
+        self.init(root: .root)
     }
 
     /// A store over `root`, in which the two subtrees are made if they are not there.
@@ -30,20 +34,22 @@ public final class KeyTree {
         self.root = root
         for name in ["0", "1"] {
             let name = Array(name.utf8)
-            if root.children?[name] == nil {
-                root.children?[name] = Node(name: name, parent: root, index: 0, isDirectory: true)
+            if root.children?[name[...]] == nil {
+                self.root.children?.insert(Node(name: name, index: 0, isDirectory: true))
             }
         }
     }
 
-    deinit { root.dismantle() }
-
     /// Whether any node expires, so that the leader must say what time it is.
     public var hasExpiringNodes: Bool { !expiries.isEmpty }
 
+    /// Whether etcd 3.4 has switched the users of its version-2 API on, which it keeps in a subtree of their own.
+    public var asksForUsers: Bool { value(at: "/2/enabled") == Array("true".utf8) }
+
     // MARK: Reading
 
-    /// The node at `path`; of a directory also what it holds, with `recursive` to the bottom, in the order of the keys.
+    /// The node at `path`; of a directory also what it holds, with `recursive` to the bottom, in the order of the keys. That
+    /// takes no longer for many nodes than for one: they are gone through when the event is written.
     public func get(_ path: [UInt8], recursive: Bool) throws(StoreV2Error) -> StoreV2Event {
         let path = KeyPath.clean(path)
         let found: Node
@@ -55,13 +61,7 @@ public final class KeyTree {
         }
         statistics.count(.gets, success: true)
         var event = StoreV2Event(.get, NodeView(found, key: path), storeIndex: index)
-        var waiting = found.sortedChildren.reversed().map { (node: $0, depth: 1, directory: path) }
-        while let (node, depth, directory) = waiting.popLast() {
-            if node.isHidden { continue }
-            let key = (directory == [KeyPath.slash] ? [] : directory) + [KeyPath.slash] + node.name
-            event.descendants.append(.init(depth: depth, node: NodeView(node, key: key)))
-            if recursive { waiting += node.sortedChildren.reversed().map { ($0, depth + 1, key) } }
-        }
+        event.contents = found.children.map { StoreV2Event.Contents($0, at: path, recursive: recursive) }
         return event
     }
 
@@ -74,18 +74,18 @@ public final class KeyTree {
     /// The names in the directory at `path`, in ascending order; none when there is no such directory.
     public func names(in path: String) -> [String] {
         guard let node = try? node(at: Array(path.utf8)) else { return [] }
-        return node.sortedChildren.map { String(decoding: $0.name, as: UTF8.self) }
+        return (node.children ?? Directory()).map { String(decoding: $0.name, as: UTF8.self) }
     }
 
     func node(at path: [UInt8]) throws(StoreV2Error) -> Node {
+        let names = KeyPath.names(path)
         var node = root
-        for name in KeyPath.names(path) {
+        for (position, name) in names.enumerated() {
             guard let children = node.children else {
-                throw StoreV2Error(.notDirectory, cause: node.path, index: index)
+                throw StoreV2Error(.notDirectory, cause: KeyPath.path(names[..<position]), index: index)
             }
-            guard let child = children[Array(name)] else {
-                let parent = node.parent == nil ? [] : node.path
-                throw StoreV2Error(.keyNotFound, cause: parent + [KeyPath.slash] + name, index: index)
+            guard let child = children[name] else {
+                throw StoreV2Error(.keyNotFound, cause: KeyPath.path(names[...position]), index: index)
             }
             node = child
         }

@@ -126,8 +126,9 @@ extension KeyTree {
 
     /// Removes all that has expired by `time`, in nanoseconds since 1970.
     public func expire(until time: Int64) {
-        while let node = expiries.first, let expiration = node.expiration, expiration <= time {
-            remove(node, node.path, .expire)
+        while let (path, expiration) = expiries.first, expiration <= time {
+            guard let node = try? node(at: path) else { preconditionFailure("what expires is there") }
+            remove(node, path, .expire)
             statistics.expirations += 1
         }
     }
@@ -136,10 +137,10 @@ extension KeyTree {
     /// count.
     public func place(_ path: [UInt8], value: [UInt8]) {
         let names = KeyPath.names(path)
-        guard let name = names.last.map({ Array($0) }), let directory = try? makeDirectories(names.dropLast()),
-            directory.children?[name] == nil
+        guard let name = names.last, let depth = try? depthOfDirectories(names),
+            depth < names.count - 1 || parent(of: names).children?[name] == nil
         else { return }
-        directory.children?[name] = Node(name: name, parent: directory, index: index, value: value)
+        graft(Node(name: Array(name), index: index, value: value), at: names, depth: depth)
         image = nil
     }
 
@@ -186,48 +187,30 @@ extension KeyTree {
     ) throws(StoreV2Error) -> StoreV2Event {
         let path = try changeable(path)
         let names = KeyPath.names(path)
-        guard let name = names.last.map({ Array($0) }) else {
-            preconditionFailure("the root is never made")
-        }
-        let directory = try makeDirectories(names.dropLast())
+        guard let name = names.last else { preconditionFailure("the root is never made") }
+        let depth = try depthOfDirectories(names)
         let next = index + 1
         var previous: NodeView?
-        if let present = directory.children?[name] {
+        if depth == names.count - 1, let present = parent(of: names).children?[name] {
             if !replaces { throw StoreV2Error(.nodeExists, cause: path, index: index) }
             if present.isDirectory { throw StoreV2Error(.notFile, cause: path, index: index) }
             previous = NodeView(present, key: path)
-            expiries.remove(present)
         }
         let expires = expiration.flatMap { $0 < Self.earliestExpiration ? nil : $0 }
         let node = Node(
-            name: name, parent: directory, index: next, expiration: expires, value: isDirectory ? [] : value,
+            name: Array(name), index: next, expiration: expires, value: isDirectory ? [] : value,
             isDirectory: isDirectory)
-        directory.children?[name] = node
-        if expires != nil { expiries.update(node) }
+        graft(node, at: names, depth: depth)
+        expiries.set(path, expires)
         index = next
         return StoreV2Event(action, NodeView(node, key: path), previous: previous, storeIndex: next)
-    }
-
-    private func makeDirectories(_ names: ArraySlice<ArraySlice<UInt8>>) throws(StoreV2Error) -> Node {
-        var node = root
-        for name in names {
-            let name = Array(name)
-            if let child = node.children?[name] {
-                guard child.isDirectory else { throw StoreV2Error(.notDirectory, cause: child.path, index: index) }
-                node = child
-            } else {
-                let child = Node(name: name, parent: node, index: index + 1, isDirectory: true)
-                node.children?[name] = child
-                node = child
-            }
-        }
-        return node
     }
 
     private func write(
         _ value: [UInt8], to node: Node, _ path: [UInt8], _ time: TimeToLive, _ action: StoreV2Event.Action
     ) -> StoreV2Event {
         let previous = NodeView(node, key: path)
+        var node = node
         index += 1
         if !node.isDirectory {
             node.value = value
@@ -235,7 +218,8 @@ extension KeyTree {
             node.modifiedIndex = index
         }
         node.expiration = time.expiration
-        expiries.update(node)
+        replace(KeyPath.names(path), by: node)
+        expiries.set(path, node.expiration)
         var view = NodeView(node, key: path)
         view.modifiedIndex = index
         var event = StoreV2Event(action, view, previous: previous, storeIndex: index)
@@ -250,13 +234,15 @@ extension KeyTree {
         var view = NodeView(key: path, modifiedIndex: index, createdIndex: node.createdIndex)
         view.isDirectory = node.isDirectory
         let event = StoreV2Event(action, view, previous: NodeView(node, key: path), storeIndex: index)
-        // Whatever lies inside goes first.
-        for gone in node.subtree.reversed() {
-            expiries.remove(gone)
-            if !hub.isEmpty { hub.notify(event, at: gone.path, deleted: true) }
-            if gone.isDirectory { gone.children = [:] }
+        replace(KeyPath.names(path), by: nil)
+        if let inside = node.children, !expiries.isEmpty || !hub.isEmpty {
+            for step in NodeWalk(inside, at: path, .all) {
+                if step.node.expiration != nil { expiries.remove(step.path) }
+                hub.notify(event, at: step.path, deleted: true)
+            }
         }
-        node.parent?.children?[node.name] = nil
+        expiries.remove(path)
+        hub.notify(event, at: path, deleted: true)
         announce(event)
         return event
     }
@@ -265,5 +251,59 @@ extension KeyTree {
         image = nil
         history.add(event)
         if !event.isRefresh { hub.notify(event) }
+    }
+
+    // MARK: Nodes in their places
+
+    /// How many of the directories on the way to `names` are there.
+    private func depthOfDirectories(_ names: [ArraySlice<UInt8>]) throws(StoreV2Error) -> Int {
+        var node = root
+        for (position, name) in names.dropLast().enumerated() {
+            guard let child = node.children?[name] else { return position }
+            guard child.isDirectory else {
+                throw StoreV2Error(.notDirectory, cause: KeyPath.path(names[...position]), index: index)
+            }
+            node = child
+        }
+        return names.count - 1
+    }
+
+    /// The directory around `names`, which is there.
+    private func parent(of names: [ArraySlice<UInt8>]) -> Node {
+        names.dropLast().reduce(root) { directory, name in
+            guard let child = directory.children?[name] else { preconditionFailure("the directories on the way are there") }
+            return child
+        }
+    }
+
+    /// Puts `node` at `names`, on the way to which `depth` directories are there; the others are made.
+    private func graft(_ node: Node, at names: [ArraySlice<UInt8>], depth: Int) {
+        var made = node
+        for name in names[depth..<names.count - 1].reversed() {
+            var directory = Node(name: Array(name), index: index + 1, isDirectory: true)
+            directory.children?.insert(made)
+            made = directory
+        }
+        replace(Array(names[...depth]), by: made)
+    }
+
+    /// Puts `node` in the place of what is at `names`, or takes that away. The directories around it are made anew, so that
+    /// whoever still reads them sees them as they were.
+    private func replace(_ names: [ArraySlice<UInt8>], by node: Node?) {
+        guard let name = names.last else { preconditionFailure("the root is never replaced") }
+        var way = [root]
+        for name in names.dropLast() {
+            guard let child = way[way.count - 1].children?[name] else {
+                preconditionFailure("the directories on the way are there")
+            }
+            way.append(child)
+        }
+        guard var directory = way.popLast() else { preconditionFailure("the root is on the way") }
+        if let node { directory.children?.insert(node) } else { directory.children?.remove(name) }
+        while var around = way.popLast() {
+            around.children?.insert(directory)
+            directory = around
+        }
+        root = directory
     }
 }

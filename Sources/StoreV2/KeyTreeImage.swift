@@ -32,40 +32,42 @@ extension KeyTree {
     }
 
     private func encodeTree(into text: inout JSONText) {
-        // A directory stands in the list twice: to be begun, and to be ended after what it holds.
-        var waiting: [(node: Node, path: [UInt8], ends: Bool)] = [(root, [KeyPath.slash], false)]
-        while let (node, path, ends) = waiting.popLast() {
-            if ends {
+        begin(root, [KeyPath.slash], into: &text)
+        // The nodes whose ends are still to be written, the root first; of each whether it is a directory.
+        var open = [true]
+        func close(downTo depth: Int) {
+            while open.count > depth {
+                if open.removeLast() { text.endObject() }
                 text.endObject()
-                text.endObject()
-                continue
-            }
-            if node !== root { text.name(node.name) }
-            text.beginObject()
-            text.name("Path")
-            text.string(path)
-            text.name("CreatedIndex")
-            text.number(node.createdIndex)
-            text.name("ModifiedIndex")
-            text.number(node.modifiedIndex)
-            text.name("ExpireTime")
-            text.string(node.expiration.map(GoTime.text) ?? GoTime.zero)
-            text.name("Value")
-            text.string(node.value)
-            text.name("Children")
-            guard node.isDirectory else {
-                // By this etcd tells a key from an empty directory.
-                text.literal("null")
-                text.endObject()
-                continue
-            }
-            text.beginObject()
-            waiting.append((node, path, true))
-            let prefix = node === root ? [] : path
-            for child in node.sortedChildren.reversed() {
-                waiting.append((child, prefix + [KeyPath.slash] + child.name, false))
             }
         }
+        if let inside = root.children {
+            for step in NodeWalk(inside, at: [KeyPath.slash], .all) {
+                close(downTo: step.depth)
+                text.name(step.node.name)
+                begin(step.node, step.path, into: &text)
+                open.append(step.node.isDirectory)
+            }
+        }
+        close(downTo: 0)
+    }
+
+    /// Writes a node up to what it holds.
+    private func begin(_ node: Node, _ path: [UInt8], into text: inout JSONText) {
+        text.beginObject()
+        text.name("Path")
+        text.string(path)
+        text.name("CreatedIndex")
+        text.number(node.createdIndex)
+        text.name("ModifiedIndex")
+        text.number(node.modifiedIndex)
+        text.name("ExpireTime")
+        text.string(node.expiration.map(GoTime.text) ?? GoTime.zero)
+        text.name("Value")
+        text.string(node.value)
+        text.name("Children")
+        // By this etcd tells a key from an empty directory.
+        if node.isDirectory { text.beginObject() } else { text.literal("null") }
     }
 
     private func encodeHistory(into text: inout JSONText) {
@@ -75,7 +77,10 @@ extension KeyTree {
         text.beginObject()
         text.name("Events")
         text.beginList()
-        for event in events { KeysText.write(event, trimming: [], now: nil, into: &text) }
+        for event in events {
+            var event = EventText(event, [], now: nil, hidesNodes: false, endsLine: false)
+            text.json(event.next(bytes: .max, nodes: .max))
+        }
         for _ in events.count..<EventHistory.capacity { text.literal("null") }
         text.endList()
         text.name("Size")
@@ -117,14 +122,16 @@ extension KeyTree {
         index = reader.index
         statistics = reader.statistics
         history = EventHistory(reader.events)
-        for node in root.subtree where node.expiration != nil { expiries.update(node) }
+        for step in NodeWalk(root.children ?? Directory(), at: [KeyPath.slash], .all) {
+            if let expiration = step.node.expiration { expiries.set(step.path, expiration) }
+        }
     }
 }
 
 /// An image that is being read.
 private struct ImageReader {
     private var scanner: JSONScanner
-    var root = Node(name: [], parent: nil, index: 0, isDirectory: true)
+    var root = Node.root
     var index: UInt64 = 0
     var statistics = StoreV2Statistics()
     var events: [StoreV2Event] = []
@@ -141,7 +148,11 @@ private struct ImageReader {
                 try reader.readTree()
                 hasRoot = true
             case "WatcherHub": try reader.readHub()
-            case "CurrentIndex": reader.index = try reader.scanner.number()
+            case "CurrentIndex":
+                reader.index = try reader.scanner.number()
+                guard reader.index <= KeyTree.greatestIndex else {
+                    throw reader.scanner.malformed("an index from which there is none to go on with stands")
+                }
             case "Stats":
                 try reader.object { reader, name throws(JSONScanner.Malformed) in
                     reader.statistics.set(name, try reader.scanner.number())
@@ -168,18 +179,25 @@ private struct ImageReader {
     /// A node that was begun: its fields are read, or its children.
     private struct Open {
         var node: Node
+        var children: [Node] = []
         var isFirst = true
         var inChildren = false
     }
 
     private mutating func readTree() throws(JSONScanner.Malformed) {
         try scanner.expect("{")
-        root.children = nil
-        var open = [Open(node: root)]
+        var open = [Open(node: Node(name: [], index: 0))]
         while var top = open.popLast() {
             guard let name = try scanner.nextName(isFirst: top.isFirst) else {
                 if top.inChildren {
-                    open.append(Open(node: top.node, isFirst: false))
+                    top.node.children = Directory(top.children)
+                    top.children = []
+                    (top.inChildren, top.isFirst) = (false, false)
+                    open.append(top)
+                } else if open.isEmpty {
+                    root = top.node
+                } else {
+                    open[open.count - 1].children.append(top.node)
                 }
                 continue
             }
@@ -189,23 +207,21 @@ private struct ImageReader {
                     throw scanner.malformed("a node has the name \"\(String(decoding: name, as: UTF8.self))\"")
                 }
                 try scanner.expect("{")
-                let child = Node(name: name, parent: top.node, index: 0)
-                top.node.children?[name] = child
                 open.append(top)
-                open.append(Open(node: child))
+                open.append(Open(node: Node(name: name, index: 0)))
             } else if name.elementsEqual("Children".utf8), try !scanner.takeNull() {
                 try scanner.expect("{")
-                top.node.children = [:]
-                open.append(Open(node: top.node, inChildren: true))
+                (top.inChildren, top.isFirst) = (true, true)
+                open.append(top)
             } else {
-                try readField(name, of: top.node)
+                try readField(name, of: &top.node)
                 open.append(top)
             }
         }
-        if root.children == nil { root.children = [:] }
+        if root.children == nil { root.children = Directory() }
     }
 
-    private mutating func readField(_ name: [UInt8], of node: Node) throws(JSONScanner.Malformed) {
+    private mutating func readField(_ name: [UInt8], of node: inout Node) throws(JSONScanner.Malformed) {
         switch String(decoding: name, as: UTF8.self) {
         case "CreatedIndex": node.createdIndex = try scanner.number()
         case "ModifiedIndex": node.modifiedIndex = try scanner.number()

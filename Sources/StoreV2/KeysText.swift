@@ -6,16 +6,8 @@ public enum KeysText {
     public static func body(
         _ event: StoreV2Event, trimming prefix: [UInt8], now: Int64, hidesNodes: Bool = false
     ) -> [UInt8] {
-        var text = JSONText()
-        if hidesNodes {
-            text.beginObject()
-            text.name("action")
-            text.string(event.action.rawValue)
-            text.endObject()
-        } else {
-            write(event, trimming: prefix, now: now, into: &text)
-        }
-        return text.bytes + [UInt8(ascii: "\n")]
+        var text = EventText(event, trimming: prefix, now: now, hidesNodes: hidesNodes)
+        return text.next(bytes: .max, nodes: .max)
     }
 
     /// The body that tells of `error`, with `prefix` taken off its cause.
@@ -44,47 +36,7 @@ public enum KeysText {
         return text.bytes
     }
 
-    /// Writes an event; without `now` it tells no times to live, but when they end.
-    static func write(_ event: StoreV2Event, trimming prefix: [UInt8], now: Int64?, into text: inout JSONText) {
-        text.beginObject()
-        text.name("action")
-        text.string(event.action.rawValue)
-        text.name("node")
-        begin(event.node, prefix, now, into: &text)
-        // The nodes whose ends are still to be written, each inside the one before.
-        var open = [event.node]
-        for descendant in event.descendants {
-            if descendant.depth == open.count {
-                text.name("nodes")
-                text.beginList()
-            } else {
-                end(open.removeLast(), into: &text)
-                while open.count > descendant.depth {
-                    text.endList()
-                    end(open.removeLast(), into: &text)
-                }
-            }
-            begin(descendant.node, prefix, now, into: &text)
-            open.append(descendant.node)
-        }
-        while let node = open.popLast() {
-            end(node, into: &text)
-            if !open.isEmpty { text.endList() }
-        }
-        if let previous = event.previous {
-            text.name("prevNode")
-            begin(previous, prefix, now, into: &text)
-            end(previous, into: &text)
-        }
-        // Only snapshots say it.
-        if event.isRefresh && now == nil {
-            text.name("refresh")
-            text.literal("true")
-        }
-        text.endObject()
-    }
-
-    private static func begin(_ node: NodeView, _ prefix: [UInt8], _ now: Int64?, into text: inout JSONText) {
+    static func begin(_ node: NodeView, _ prefix: [UInt8], _ now: Int64?, into text: inout JSONText) {
         text.beginObject()
         let key = trimmed(node.key, prefix)
         if !key.isEmpty {
@@ -109,7 +61,7 @@ public enum KeysText {
         }
     }
 
-    private static func end(_ node: NodeView, into text: inout JSONText) {
+    static func end(_ node: NodeView, into text: inout JSONText) {
         for (name, index) in [("modifiedIndex", node.modifiedIndex), ("createdIndex", node.createdIndex)]
         where index != 0 {
             text.name(name)

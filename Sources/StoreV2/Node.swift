@@ -1,32 +1,27 @@
-/// A key or a directory of the tree.
+/// A key or a directory of the tree, with all that is inside: a value that others may keep while the tree changes.
 ///
 /// A node knows its name and not its path, so that a long path costs what it says and not its square. Nothing here
 /// calls itself for the nodes below: how deep a tree is, clients decide.
-final class Node {
+struct Node: Sendable {
     let name: [UInt8]
-    private(set) unowned var parent: Node?
     var createdIndex: UInt64
     var modifiedIndex: UInt64
     /// When it expires, in nanoseconds since 1970; nil when never.
     var expiration: Int64?
     var value: [UInt8] = []
     /// The nodes inside; nil when this is a key.
-    var children: [[UInt8]: Node]?
-    /// Where the node stands in the heap of those that expire.
-    var heapPosition: Int?
+    var children: Directory?
 
-    /// A node that is not yet among the children of `parent`.
+    /// A node with nothing inside.
     init(
-        name: [UInt8], parent: Node?, index: UInt64, expiration: Int64? = nil, value: [UInt8] = [],
-        isDirectory: Bool = false
+        name: [UInt8], index: UInt64, expiration: Int64? = nil, value: [UInt8] = [], isDirectory: Bool = false
     ) {
         self.name = name
-        self.parent = parent
         createdIndex = index
         modifiedIndex = index
         self.expiration = expiration
         self.value = value
-        children = isDirectory ? [:] : nil
+        children = isDirectory ? Directory() : nil
     }
 
     var isDirectory: Bool { children != nil }
@@ -34,41 +29,54 @@ final class Node {
     /// Whether lists of the directory leave it out.
     var isHidden: Bool { name.first == UInt8(ascii: "_") }
 
-    var path: [UInt8] {
-        var names: [[UInt8]] = []
-        var node = self
-        while let parent = node.parent {
-            names.append(node.name)
-            node = parent
-        }
-        if names.isEmpty { return [KeyPath.slash] }
-        var path: [UInt8] = []
-        path.reserveCapacity(names.reduce(0) { $0 + $1.count + 1 })
-        for name in names.reversed() {
+    /// The root of a tree.
+    static var root: Node { Node(name: [], index: 0, isDirectory: true) }
+}
+
+/// A walk through what is inside a directory, each directory before what it holds, in the order of the names.
+struct NodeWalk: Sequence, IteratorProtocol {
+    struct Step {
+        /// 1 for what is in the directory itself, 2 for what is in those.
+        var depth: Int
+        var path: [UInt8]
+        var node: Node
+    }
+
+    /// Which directories are gone into.
+    enum Extent: Sendable {
+        case none
+        /// All but hidden ones, which are only come by.
+        case visible
+        case all
+    }
+
+    private let extent: Extent
+    /// The path of the last node; each directory that is open has so many bytes of it.
+    private var path: [UInt8]
+    private var open: [(rest: Directory.Iterator, pathBytes: Int)]
+
+    /// The walk through `directory`, which is at `path`.
+    init(_ directory: Directory, at path: [UInt8], _ extent: Extent) {
+        self.extent = extent
+        self.path = path == [KeyPath.slash] ? [] : path
+        open = [(directory.makeIterator(), self.path.count)]
+    }
+
+    mutating func next() -> Step? {
+        while let last = open.indices.last {
+            guard let node = open[last].rest.next() else {
+                open.removeLast()
+                continue
+            }
+            path.removeSubrange(open[last].pathBytes...)
             path.append(KeyPath.slash)
-            path += name
+            path += node.name
+            let step = Step(depth: open.count, path: path, node: node)
+            if let inside = node.children, extent == .all || (extent == .visible && !node.isHidden) {
+                open.append((inside.makeIterator(), path.count))
+            }
+            return step
         }
-        return path
-    }
-
-    /// The children in the order of their names.
-    var sortedChildren: [Node] {
-        (children ?? [:]).values.sorted { $0.name.lexicographicallyPrecedes($1.name) }
-    }
-
-    /// The node and all below it, each directory before what it holds.
-    var subtree: [Node] {
-        var nodes = [self]
-        var position = 0
-        while position < nodes.count {
-            if let children = nodes[position].children { nodes += children.values }
-            position += 1
-        }
-        return nodes
-    }
-
-    /// Takes the tree below the node apart, whose end would otherwise be one call inside the other.
-    func dismantle() {
-        for node in subtree where node.children != nil { node.children = [:] }
+        return nil
     }
 }

@@ -31,17 +31,32 @@ public struct StoreV2Event: Equatable, Sendable {
         case get, create, set, update, delete, compareAndSwap, compareAndDelete, expire
     }
 
-    /// A node below the event's one.
-    public struct Descendant: Equatable, Sendable {
-        /// 1 for the children of the event's node, 2 for theirs.
-        public var depth: Int
-        public var node: NodeView
+    /// What a directory holds, as it was when it was asked for. To go through it takes time, which is why its owner does
+    /// not: any thread may.
+    public struct Contents: Sendable, Equatable {
+        private let directory: Directory
+        private let path: [UInt8]
+        private let recursive: Bool
+
+        init(_ directory: Directory, at path: [UInt8], recursive: Bool) {
+            self.directory = directory
+            self.path = path
+            self.recursive = recursive
+        }
+
+        /// The walk through it, by hidden nodes too.
+        var walk: NodeWalk { NodeWalk(directory, at: path, recursive ? .visible : .none) }
+
+        /// The nodes that are not hidden, each before those inside it.
+        var nodes: [NodeView] { walk.filter { !$0.node.isHidden }.map { NodeView($0.node, key: $0.path) } }
+
+        public static func == (left: Contents, right: Contents) -> Bool { left.nodes == right.nodes }
     }
 
     public var action: Action
     public var node: NodeView
-    /// What a directory holds, as far as it was asked: each node before those inside it.
-    public var descendants: [Descendant] = []
+    /// What a directory that was read holds.
+    public var contents: Contents?
     /// The node before the change.
     public var previous: NodeView?
     /// Whether only the time to live was renewed, of which no watcher hears.

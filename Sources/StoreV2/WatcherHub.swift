@@ -8,14 +8,14 @@ public struct StoreV2Notification: Equatable, Sendable {
 /// Those who wait for changes, by the paths that they watch.
 struct WatcherHub {
     private struct Watcher {
-        var id: UInt64
         var recursive: Bool
         /// Whether it goes on after the first event.
         var stream: Bool
         var since: UInt64
     }
 
-    private var watchers: [[UInt8]: [Watcher]] = [:]
+    /// By path and id: thousands may watch one path, and come and go one by one.
+    private var watchers: [[UInt8]: [UInt64: Watcher]] = [:]
     private var paths: [UInt64: [UInt8]] = [:]
     private var lastID: UInt64 = 0
     var notifications: [StoreV2Notification] = []
@@ -27,15 +27,14 @@ struct WatcherHub {
 
     mutating func add(_ path: [UInt8], recursive: Bool, stream: Bool, since: UInt64) -> UInt64 {
         lastID += 1
-        watchers[path, default: []].append(
-            Watcher(id: lastID, recursive: recursive, stream: stream, since: since))
+        watchers[path, default: [:]][lastID] = Watcher(recursive: recursive, stream: stream, since: since)
         paths[lastID] = path
         return lastID
     }
 
     mutating func remove(_ id: UInt64) {
         guard let path = paths.removeValue(forKey: id) else { return }
-        watchers[path]?.removeAll { $0.id == id }
+        watchers[path]?[id] = nil
         if watchers[path]?.isEmpty == true { watchers[path] = nil }
     }
 
@@ -56,9 +55,11 @@ struct WatcherHub {
         guard let found = watchers[path] else { return }
         let isKey = event.node.key == path
         guard isKey || !KeyPath.isHidden(event.node.key, from: path) else { return }
-        for watcher in found where (watcher.recursive || isKey || deleted) && event.index >= watcher.since {
-            notifications.append(StoreV2Notification(watcher: watcher.id, event: event))
-            if !watcher.stream { remove(watcher.id) }
-        }
+        let told = found.filter { ($1.recursive || isKey || deleted) && event.index >= $1.since }
+        notifications += told.keys.sorted().map { StoreV2Notification(watcher: $0, event: event) }
+        let ended = told.filter { !$1.stream }
+        guard !ended.isEmpty else { return }
+        for id in ended.keys { paths[id] = nil }
+        watchers[path] = ended.count == found.count ? nil : found.filter { ended[$0.key] == nil }
     }
 }

@@ -52,11 +52,12 @@ private struct Service {
             reply.action = "create"
             reply.node = node(keys.count - 1)
         case .watch(_, recursive: false, _): reply.node = node(keys.count - 1)
-        case .watch:
+        case .watch(_, _, let since):
             guard !coming.isEmpty else { return .unreachable("nobody comes") }
             keys.append(coming.removeFirst())
             reply.action = "create"
             reply.node = node(keys.count - 1)
+            reply.node.modifiedIndex = since
         default: break
         }
         return .reply(reply, index: index)
@@ -89,7 +90,7 @@ private struct Service {
         #expect(service.run(own: "own=http://x:1,own=http://y:1") == .success("own=http://x:1,own=http://y:1"))
     }
 
-    @Test(arguments: ["", "x", "0", "-1", "3.0"]) func theSizeMustBeANumber(size: String) {
+    @Test(arguments: ["", "x", "0", "-1", "3.0", "1001", "9223372036854775807"]) func theSizeMustBeANumber(size: String) {
         var service = Service(size: size)
         #expect(service.run() == .failure(.badSize(size)))
     }
@@ -170,6 +171,38 @@ private struct Service {
         #expect(discovery.next(.reply(reply, index: 99)) == discovery.first)
     }
 
+    /// A service that says nonsense of indexes is left, not followed for ever or beyond the greatest number.
+    @Test func indexesThatLeadNowhere() {
+        func waiting(_ index: UInt64) -> (DiscoveryV2, DiscoveryV2.Step) {
+            var service = Service(keys: [], size: "2", index: index)
+            var discovery = DiscoveryV2(directory: "/token", id: 7, ownURLs: "own=http://own:1")
+            var step = discovery.first
+            for _ in 0..<6 { step = discovery.next(service.answer(step)) }
+            return (discovery, step)
+        }
+        #expect(waiting(.max).1 == .failed(.badEndpoint))
+        var reply = KeysReply()
+        reply.action = "set"
+        reply.node.key = "/token/_config"
+        for index in [0, 10, UInt64.max] {
+            var (discovery, step) = waiting(10)
+            #expect(step == .watch(path: "/token", recursive: true, since: 11))
+            reply.node.modifiedIndex = index
+            step = discovery.next(.reply(reply, index: 10))
+            #expect(step == .failed(.badEndpoint))
+        }
+        // One that ends its waits is asked again, but not at once.
+        var (discovery, step) = waiting(10)
+        for _ in 0..<3 {
+            guard case .pause = discovery.next(.nothing) else {
+                Issue.record("no pause")
+                return
+            }
+            step = discovery.next(.nothing)
+            #expect(step == .watch(path: "/token", recursive: true, since: 11))
+        }
+    }
+
     @Test func whatIsNoMemberDoesNotCount() {
         var service = Service(keys: [], size: "2", coming: [("_config", "x"), ("1", "a=http://a:1")])
         #expect(service.run() == .success("a=http://a:1,own=http://own:1"))
@@ -239,12 +272,33 @@ private struct Service {
         #expect(service.run() == .failure(.sizeNotFound))
         service = Service(pairs: [size("0")])
         #expect(service.run() == .failure(.badSize("0")))
+        service = Service(pairs: [size("1001")])
+        #expect(service.run() == .failure(.badSize("1001")))
         service = Service(pairs: [size("1"), member("1", "a=http://a:1", 2)])
         #expect(service.run() == .failure(.fullCluster))
         service = Service(pairs: [size("2"), member("1", "a=nonsense", 2)])
         guard case .failure(.invalidURL)? = service.run() else {
             Issue.record("a member has no URL")
             return
+        }
+    }
+
+    @Test func revisionsThatLeadNowhere() {
+        func waiting(_ revision: Int64) -> (DiscoveryV3, DiscoveryV3.Step) {
+            var discovery = DiscoveryV3(token: "token", id: 7, ownURLs: "own=http://own:1")
+            _ = discovery.next(.pairs([size("2")], revision: 1))
+            _ = discovery.next(.pairs([], revision: 1))
+            _ = discovery.next(.done)
+            _ = discovery.next(.pairs([size("2")], revision: 1))
+            let step = discovery.next(.pairs([member("7", "own=http://own:1", 2)], revision: revision))
+            return (discovery, step)
+        }
+        for revision in [Int64.max, -1] { #expect(waiting(revision).1 == .failed(.badEndpoint)) }
+        for revision in [Int64.min, 0, 5, .max] {
+            var (discovery, step) = waiting(5)
+            #expect(step == .watchPrefix("\(Self.prefix)/members", since: 6))
+            step = discovery.next(.pairs([], revision: revision))
+            #expect(step == .failed(.badEndpoint))
         }
     }
 
@@ -320,6 +374,36 @@ private struct Service {
         #expect(throws: DNSAnswer.Malformed.self) { try DNSAnswer.services(in: circle) }
         let beyond = answer([record([0, 1, 0, 1, 9, 76, 0xff, 0xff])])
         #expect(throws: DNSAnswer.Malformed.self) { try DNSAnswer.services(in: beyond) }
+    }
+
+    /// A target becomes part of URLs, and these of the text of an initial cluster.
+    @Test(arguments: ["a,evil=http:", "a b", "a/b", "a:1", "a=b", "\u{e9}", "a\n"])
+    func targetsAreNamesOfHosts(label: String) {
+        #expect(throws: DNSAnswer.Malformed.self) {
+            try DNSAnswer.services(in: answer([record([0, 1, 0, 1, 9, 76] + name(label, "x"))]))
+        }
+    }
+
+    @Test func recordsStayWithinTheirLengths() throws {
+        let data = [0, 1, 0, 1, 9, 76] + name("a", "x")
+        for length in 0..<data.count {
+            var bytes = answer([record(data)])
+            bytes[bytes.count - data.count - 1] = UInt8(length)
+            #expect(throws: DNSAnswer.Malformed.self) { try DNSAnswer.services(in: bytes) }
+        }
+        // The root says that there is no such service.
+        #expect(try DNSAnswer.services(in: answer([record([0, 1, 0, 1, 9, 76, 0])])).map(\.target) == [""])
+    }
+
+    @Test func thereAreNotTooManyRecords() throws {
+        func many(_ count: Int) -> [UInt8] {
+            var bytes = answer([]) + Array(repeatElement(record([0, 1, 0, 1, 9, 76, 0]), count: count).joined())
+            bytes[6] = UInt8(count >> 8)
+            bytes[7] = UInt8(count & 255)
+            return bytes
+        }
+        #expect(try DNSAnswer.services(in: many(1_000)).count == 1_000)
+        #expect(throws: DNSAnswer.Malformed.self) { try DNSAnswer.services(in: many(1_001)) }
     }
 
     @Test func recordsBecomeMembers() {

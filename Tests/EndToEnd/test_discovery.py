@@ -1,5 +1,6 @@
 """New clusters whose members find each other: by version-2 and version-3 discovery services, and by the DNS."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness import settings
-from harness.api import Client
+from harness.api import Client, Failure
+from harness.certificates import Authority
 from harness.cluster import GO, OURS, TIMERS, ClusterMember
 from harness.member import Member
+from harness.secure import SecureClient, SecureMember, context
 from harness.v2 import V2
 from harness.waiting import wait_until
 
@@ -174,6 +177,33 @@ server.serve_forever()
 '''
 
 
+def test_version_2_over_https(directory, make):
+    """Whom the system's authorities vouch for is asked, and nobody else. The system's are what is mounted over them."""
+    authority = Authority(directory / "certificates")
+    server = authority.issue("server")
+    service = SecureMember(
+        settings.GENUINE, directory / "service", ("--enable-v2", "--cert-file", server.cert_file, "--key-file", server.key_file),
+        context(authority), "service")
+    try:
+        service.start()
+        path = f"/v2/keys/discovery/{uuid.uuid4().hex}"
+        secure = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=20, context=context(authority))
+        secure.request("PUT", f"{path}/_config/size", "value=1", {"Content-Type": "application/x-www-form-urlencoded"})
+        assert secure.getresponse().status == 201
+        secure.close()
+        member = make(OURS, discovery=f"https://{service.endpoint}{path}").launch()
+        wait_until(lambda: "retry connecting to discovery service" in member.log(), "the member to refuse the service", 30.0)
+        member.kill()
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        script = 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@"'
+        plain = member.command
+        member.command = lambda *extra: ["unshare", *user, "--mount", "sh", "-c", script, authority.cert_file, *plain(*extra)]
+        member.start()
+        assert_one_cluster([member])
+    finally:
+        service.close()
+
+
 # ---- Version 3
 
 
@@ -227,22 +257,82 @@ def test_version_3_with_a_user(member_with, make):
     assert "secret" not in member.log()
 
 
+@pytest.mark.parametrize("shows", (True, False), ids=("a certificate", "a user"))
+def test_version_3_over_tls(directory, make, shows):
+    """The service asks for a certificate, or for a user's name; its own is verified by the authority that is named."""
+    authority = Authority(directory / "certificates")
+    server, client = authority.issue("server"), authority.issue("root")
+    flags = ("--cert-file", server.cert_file, "--key-file", server.key_file)
+    if shows:
+        flags += ("--trusted-ca-file", authority.cert_file, "--client-cert-auth")
+    service = SecureMember(settings.GENUINE, directory / "service", flags, context(authority, client), "service")
+    try:
+        service.start()
+        probe = SecureClient(service.endpoint, authority, client)
+        token = uuid.uuid4().hex
+        answers = [probe.call("KV.Put", key=f"/_etcd/registry/{token}/_config/size".encode(), value=b"3")]
+        if not shows:
+            for name, fields in (
+                ("Auth.UserAdd", {"name": "root", "password": "sec:ret"}), ("Auth.RoleAdd", {"name": "root"}),
+                ("Auth.UserGrantRole", {"user": "root", "role": "root"}), ("Auth.AuthEnable", {}),
+            ):
+                answers.append(probe.call(name, **fields))
+        assert not [answer for answer in answers if isinstance(answer, Failure)]
+        probe.close()
+        secrets = {"discovery_cert": client.cert_file, "discovery_key": client.key_file} if shows else {
+            "discovery_user": "root", "discovery_password": "sec:ret"}
+        options = {"discovery_token": token, "discovery_insecure_transport": False} | secrets
+        # Who is not signed by the named authority is not asked, nor is one that asks for what is not shown.
+        stranger = Authority(directory / "certificates", "stranger")
+        doubting = make(OURS, **options, discovery_endpoints=service.endpoint, discovery_cacert=stranger.cert_file).launch()
+        bare = make(OURS, **{name: value for name, value in options.items() if name not in secrets}, discovery_endpoints=service.endpoint, discovery_cacert=authority.cert_file).launch()
+        for member in (doubting, bare):
+            wait_until(lambda: "retry connecting to discovery service" in member.log(), "a member to ask in vain", 30.0)
+            member.kill()
+        # By an endpoint with its scheme, and by one without; and by one whom nobody vouches for, when that is asked for.
+        members = [
+            make(OURS, **options, discovery_endpoints=f"https://{service.endpoint}", discovery_cacert=authority.cert_file),
+            make(OURS, **(options | {"discovery_insecure_transport": True}), discovery_endpoints=service.endpoint, discovery_cacert=authority.cert_file),
+            make(OURS, **options, discovery_endpoints=service.endpoint, discovery_cacert=stranger.cert_file, discovery_insecure_skip_tls_verify=True)]
+        for member in members:
+            member.launch()
+        assert_one_cluster(members)
+        assert all("sec:ret" not in member.log() for member in members)
+    finally:
+        service.close()
+
+
+def test_the_proxy_that_is_gone_is_refused_clearly(make):
+    """etcd 3.4 becomes a proxy when the cluster is full; later ones, and this one, say at once that they do not."""
+    member = make(OURS, discovery="http://127.0.0.1:1/token", discovery_fallback="proxy")
+    assert "--discovery-fallback can't be configured as" in refusal(member)
+    member = make(OURS, discovery="http://127.0.0.1:1/token", proxy="on")
+    assert "proxy" in refusal(member)
+
+
 # ---- DNS
 
 
-def test_service_records(directory):
-    """Three members know a domain alone. The DNS is a stub, in a network and with a resolv.conf of its own.
+@pytest.mark.parametrize("secure", (False, True), ids=("plain", "over TLS"))
+def test_service_records(directory, secure):
+    """Three members, and then etcdctl, know a domain alone. The DNS is a stub, in a network and with a resolv.conf of its own.
 
-    None is of etcd 3.4, which gives up where there are no records for https beside those for http.
+    Without TLS none is of etcd 3.4, which gives up where there are no records for https beside those for http.
     """
     script = Path(__file__).parent / "harness" / "domain.py"
     namespaces = ["unshare", "--net", "--mount"]
     if os.geteuid() != 0:
         namespaces[1:1] = ["--user", "--map-root-user"]
-    binaries = [settings.UNDER_TEST] * 3
+    arguments = [settings.UNDER_TEST] * 3
+    if secure:
+        authority = Authority(directory / "certificates")
+        shown = authority.issue("member", hosts=("cluster.test", "m0.cluster.test", "m1.cluster.test", "m2.cluster.test", "127.0.0.1"))
+        arguments = [settings.UNDER_TEST, settings.GENUINE, settings.UNDER_TEST, shown.cert_file, shown.key_file, authority.cert_file]
     done = subprocess.run(
-        [*namespaces, sys.executable, str(script), str(directory), *binaries], capture_output=True, text=True, timeout=90, check=False)
+        [*namespaces, sys.executable, str(script), str(directory), *arguments], capture_output=True, text=True, timeout=180, check=False,
+        env=os.environ | {"ETCDCTL": settings.ETCDCTL})
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["healthy"] == 3
+    assert found["healthy"] == 3, done.stderr
     assert found["refusal"] == 'cannot find local etcd member "stranger" in SRV records'
+    assert found["etcdctl"] == "OK\nfound\nby domain\n"

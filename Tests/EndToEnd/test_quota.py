@@ -10,6 +10,7 @@ import pytest
 
 from harness.api import Calls, Client, Failure, api
 from harness.cluster import GO, OURS, Cluster
+from harness.v2 import V2
 from harness.waiting import wait_until
 from test_disk_trouble import Mount, frozen_image
 
@@ -226,7 +227,8 @@ def slow_disk(directory: Path):
     cluster = None
     try:
         frozen_image(mount, directory)
-        cluster = Cluster(directory / "cluster", [OURS] * 3, snapshot_count=1_000_000, snapshot_catchup_entries=1_000_000)
+        cluster = Cluster(
+            directory / "cluster", [OURS] * 3, snapshot_count=1_000_000, snapshot_catchup_entries=1_000_000, enable_v2=True)
         cluster.members[2].data_dir = mount.path / "data"
         cluster.start()
         cluster.move_leader(cluster.members[0])
@@ -263,6 +265,11 @@ def test_a_member_that_is_behind_takes_no_requests(slow_disk):
         ("KV.Compact", {"revision": 1}), ("Lease.LeaseGrant", {"TTL": 10}),
     ):
         assert follower.call(method, timeout=5.0, **fields) == TOO_MANY, method
+    v2 = V2(follower)
+    for answer in (v2.put("/a", "1"), v2.post("/q", "1"), v2.delete("/a"), v2.get("/a", quorum="true")):
+        assert answer.status == 500
+        assert answer.json() == {"errorCode": 300, "message": "Raft Internal Error", "cause": "etcdserver: too many requests", "index": 0}
+    assert v2.get("/").status == 200
     # What asks nothing of the log is answered as before.
     assert follower.get("before", serializable=True) == "1"
     assert leader.get("k") == "6999"

@@ -1,13 +1,16 @@
 """Version-2 keys in clusters of etcd 3.4 and ours: one state on all, through leaders, snapshots and data directories."""
 
+import base64
+import json
 import random
+import re
 
 import pytest
 
 from harness import settings
 from harness.api import Client
 from harness.cluster import GO, OURS, Cluster, ClusterMember
-from harness.v2 import V2, Stream, tree, without_times
+from harness.v2 import V2, Answer, Stream, tree, without_times
 from harness.waiting import wait_until
 
 SNAPSHOTS = {"snapshot-count": 50, "snapshot-catchup-entries": 10}
@@ -144,3 +147,90 @@ def test_a_lone_directory_goes_there_and_back(member_with):
         v2.put("/after", binary)
         before = nodes()
 
+
+
+def test_changes_of_members(cluster_with):
+    """Members are added, changed and removed over this API as over etcd's."""
+    def run(kind: str) -> list[str]:
+        cluster = cluster_with(kind, kind, kind, **{"enable-v2": True})
+        leader = cluster.leader()
+        v2 = V2(leader)
+        told = []
+
+        def ask(method: str, path: str, body: str | None = None) -> Answer:
+            found = []
+
+            def answered() -> bool:
+                # The strict check wants every connection to be some seconds old.
+                answer = v2.request(method, path, body, headers={"Content-Type": "application/json"} if body else None)
+                found.append(answer)
+                return answer.status != 500
+
+            wait_until(answered, f"{method} {path}", 40.0, interval=0.25)
+            text = found[-1].body
+            for number, member in enumerate(cluster.members):
+                text = text.replace(f"{member.id:x}", f"ID{number}").replace(member.endpoint, f"CLIENT{number}").replace(member.peer_url, f"PEER{number}")
+            told.append(f"{found[-1].status} {re.sub('[0-9a-f]{14,16}', 'NEW', text)}")
+            return found[-1]
+
+        follower = next(member for member in cluster.members if member is not leader)
+        ask("GET", "/v2/members")
+        ask("POST", "/v2/members", f'{{"peerURLs":["{follower.peer_url}"]}}')
+        added = ask("POST", "/v2/members", '{"peerURLs":["http://127.0.0.1:9"]}').json()["id"]
+        ask("GET", "/v2/members")
+        ask("PUT", f"/v2/members/{added}", '{"peerURLs":["http://127.0.0.1:10","http://127.0.0.1:9"]}')
+        ask("PUT", f"/v2/members/{added}", f'{{"peerURLs":["{follower.peer_url}"]}}')
+        ask("DELETE", f"/v2/members/{added}")
+        ask("DELETE", f"/v2/members/{added}")
+        ask("PUT", f"/v2/members/{added}", '{"peerURLs":["http://127.0.0.1:11"]}')
+        ask("GET", "/v2/members")
+        return told
+
+    by_order = [sorted_members(run(kind)) for kind in (GO, OURS)]
+    assert by_order[0] == by_order[1]
+
+
+def sorted_members(texts: list[str]) -> list[str]:
+    """Lists of members are in the order of ids, which two clusters do not share."""
+    sorted_texts = []
+    for text in texts:
+        status, _, body = text.partition(" ")
+        if body.startswith('{"members"'):
+            members = sorted(json.loads(body)["members"], key=lambda member: member["peerURLs"])
+            body = json.dumps([{name: value for name, value in member.items() if name != "id"} for member in members])
+        sorted_texts.append(f"{status} {body}")
+    return sorted_texts
+
+
+def test_users_of_version_2_are_not_passed_over(member_with):
+    """Where etcd 3.4 asks for its v2 users, ours, which has none, lets nobody in: it answers as etcd does who says no name."""
+    member = member_with(settings.GENUINE, "--enable-v2").start()
+    v2 = V2(member)
+    v2.put("/a", "1")
+    root = {"Authorization": "Basic " + base64.b64encode(b"root:pw").decode(), "Content-Type": "application/json"}
+    assert v2.request("PUT", "/v2/auth/users/root", '{"user":"root","password":"pw"}', headers=root).status == 201
+    assert v2.request("PUT", "/v2/auth/enable", "", headers=root).status == 200
+    assert v2.request("DELETE", "/v2/auth/roles/guest", headers=root).status == 200
+
+    def ask() -> list[str]:
+        del v2.transcript[:]
+        v2.get("/a")
+        v2.get("/a", quorum="true")
+        v2.get("/a", wait="true")
+        v2.put("/a", "2")
+        v2.post("/a", "2")
+        v2.delete("/a")
+        for method in ("POST", "PUT", "DELETE"):
+            path = "/v2/members" if method == "POST" else "/v2/members/8e9e05c52164694d"
+            v2.request(method, path, '{"peerURLs":["http://localhost:2390"]}', headers={"Content-Type": "application/json"})
+        v2.request("GET", "/v2/members")
+        v2.request("GET", "/v2/machines")
+        return list(v2.transcript)
+
+    asked = ask()
+    member.stop()
+    member.binary = settings.UNDER_TEST
+    member.start()
+    assert ask() == asked
+    # By no name either.
+    assert v2.request("GET", "/v2/keys/a", headers=root).status == 401

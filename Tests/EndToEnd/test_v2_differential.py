@@ -1,11 +1,18 @@
 """The version-2 API of ours against that of etcd 3.4 with --enable-v2: equal statuses, headers and bodies."""
 
+import http.client
+import io
+import json
 import random
+import socket
 
 import pytest
 
+from harness import settings
+from harness.certificates import Authority
 from harness.member import Member
 from harness.pair import Pair, assert_equal_transcripts
+from harness.secure import SecureMember, ask, context
 from harness.v2 import V2, Stream, without_times
 from harness.waiting import wait_until
 
@@ -173,6 +180,77 @@ def test_paths(pair):
             v2.request("PATCH", path, None)
 
     compare(pair, script)
+
+
+def test_long_lists(pair):
+    """Answers of more than a piece, by this member's store and by way of the log."""
+    def script(v2: V2) -> None:
+        for number in range(80):
+            v2.put(f"/long/{number % 7}/{number}", f"{number}<" * 4_000)
+        v2.put("/long/_hidden/x", "y")
+        del v2.transcript[:]
+        for query in ({}, {"quorum": "true"}):
+            answer = v2.get("/long", recursive="true", sorted="true", **query)
+            assert len(answer.body) > 1_500_000
+        v2.get("/long", sorted="true")
+        v2.get("/long/3/3")
+        assert v2.request("HEAD", "/v2/keys/long?recursive=true").status == 200
+        del v2.transcript[-1]
+        # Connections go on behind such answers.
+        connection = http.client.HTTPConnection("127.0.0.1", v2.member.port, timeout=20)
+        for method in ("GET", "HEAD", "GET"):
+            connection.request(method, "/v2/keys/long?recursive=true&sorted=true")
+            v2.transcript.append(f"{method} {connection.getresponse().read().decode()}")
+        connection.close()
+
+    compare(pair, script)
+
+
+@pytest.mark.ours_only
+def test_a_list_is_as_it_was(member_with):
+    """While a client takes its time over a long list, the keys change, and others are answered; it gets what there was."""
+    member = member_with(None, "--enable-v2").start()
+    v2 = V2(member)
+    for number in range(400):
+        v2.put(f"/old/{number:03}", "x" * 40_000)
+    with socket.create_connection(("127.0.0.1", member.port), timeout=30) as slow:
+        # Sixteen megabytes are more than the sockets' buffers take.
+        slow.sendall(b"GET /v2/keys/old?recursive=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head = slow.recv(15)
+        assert head == b"HTTP/1.1 200 OK"
+        v2.delete("/old", recursive="true")
+        v2.put("/new", "1")
+        assert [node["key"] for node in v2.get("/").node["nodes"]] == ["/new"]
+        response = http.client.HTTPResponse(_Spliced(slow, head))
+        response.begin()
+        listed = json.loads(response.read())
+    assert [node["key"] for node in listed["node"]["nodes"]] == [f"/old/{number:03}" for number in range(400)]
+    assert all(node["value"] == "x" * 40_000 for node in listed["node"]["nodes"])
+
+
+class _Spliced:
+    """A socket some of whose bytes were read already."""
+
+    def __init__(self, connection: socket.socket, head: bytes):
+        self.file = io.BufferedReader(_Chained(head, connection.makefile("rb", buffering=0)))
+
+    def makefile(self, *_):
+        return self.file
+
+
+class _Chained(io.RawIOBase):
+    def __init__(self, head: bytes, rest):
+        self.head, self.rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not self.head:
+            return self.rest.readinto(buffer)
+        count = min(len(buffer), len(self.head))
+        buffer[:count], self.head = self.head[:count], self.head[count:]
+        return count
 
 
 def test_members(pair):
@@ -351,6 +429,42 @@ def test_random_sessions(pair, seed):
         v2.get("/", recursive="true", sorted="true")
 
     compare(pair, script)
+
+
+def test_over_tls(directory):
+    """Requests and waits over TLS; who shows no certificate where one is asked for is let in by neither."""
+    authority = Authority(directory / "certificates")
+    server, shown = authority.issue("server"), authority.issue("client")
+    flags = ("--enable-v2", "--cert-file", server.cert_file, "--key-file", server.key_file, "--client-cert-auth",
+             "--trusted-ca-file", authority.cert_file)
+
+    def run(binary: str, name: str) -> list:
+        member = SecureMember(binary, directory / name, flags, context(authority, shown), name)
+        try:
+            member.start()
+
+            def connection() -> http.client.HTTPSConnection:
+                return http.client.HTTPSConnection("127.0.0.1", member.port, timeout=20, context=context(authority, shown))
+
+            waiting = connection()
+            waiting.request("GET", "/v2/keys/a?wait=true")
+            response = waiting.getresponse()
+            told = []
+            asking = connection()
+            for method, path in (("PUT", "/v2/keys/a?value=1"), ("GET", "/v2/keys/a"), ("GET", "/v2/stats/leader"), ("DELETE", "/v2/keys/a")):
+                asking.request(method, path)
+                answer = asking.getresponse()
+                told.append((answer.status, answer.read()))
+            told.append(response.read())
+            waiting.close()
+            asking.close()
+            return told + [ask(member.port, context(authority), "/v2/keys/a"), ask(member.port, None, "/v2/keys/a") in (None, 400)]
+        finally:
+            member.close()
+
+    genuine, ours = run(settings.GENUINE, "genuine"), run(settings.UNDER_TEST, "ours")
+    assert ours == genuine
+    assert ours[-2:] == [None, True]
 
 
 def test_without_the_flag(pair_with):

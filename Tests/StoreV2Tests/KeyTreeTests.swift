@@ -7,9 +7,10 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 extension KeyTree {
     /// The whole tree as lines, for tests to compare.
     fileprivate var dump: [String] {
-        root.subtree.map { node in
+        NodeWalk(root.children ?? Directory(), at: bytes("/"), .all).map { step in
+            let node = step.node
             let value = node.isDirectory ? "/" : "=" + String(decoding: node.value, as: UTF8.self)
-            return String(decoding: node.path, as: UTF8.self) + value + " \(node.createdIndex) \(node.modifiedIndex)"
+            return String(decoding: step.path, as: UTF8.self) + value + " \(node.createdIndex) \(node.modifiedIndex)"
                 + (node.expiration.map { " until \($0)" } ?? "")
         }.sorted()
     }
@@ -55,7 +56,7 @@ extension KeyTree {
         try tree.set(bytes("/1/e\u{301}"), value: bytes("two"))
         try tree.set(bytes("/1/") + [0xff], value: bytes("three"))
         try tree.set(bytes("/1/") + [0xfe], value: bytes("four"))
-        #expect(try tree.get(bytes("/1"), recursive: false).descendants.count == 4)
+        #expect(try tree.get(bytes("/1"), recursive: false).contents?.nodes.count == 4)
     }
 
     @Test func whatExpiresGoesInOrder() throws {
@@ -83,6 +84,57 @@ extension KeyTree {
         // Times that mean none.
         try tree.set(bytes("/1/old"), value: [], TimeToLive(expiration: 1_000))
         #expect(!tree.hasExpiringNodes)
+    }
+
+    /// Of what expires at one moment the directory goes first and takes the rest along, however the store came to be: each
+    /// of them going by itself would take an index of its own, and members would differ.
+    @Test func whatExpiresTogetherGoesAlikeEverywhere() throws {
+        let tree = KeyTree()
+        // All have the index of the one request that made them.
+        try tree.set(bytes("/1/a/b/c"), value: [], TimeToLive(expiration: time))
+        try tree.update(bytes("/1/a/b"), value: [], TimeToLive(expiration: time))
+        try tree.update(bytes("/1/a"), value: [], TimeToLive(expiration: time))
+        let copy = try KeyTree(decoding: tree.encoded())
+        tree.expire(until: time)
+        copy.expire(until: time)
+        #expect(tree.index == 4 && copy.index == 4)
+        #expect(copy.dump == tree.dump && !copy.hasExpiringNodes && !tree.hasExpiringNodes)
+        #expect(copy.history.list.map(\.node) == tree.history.list.map(\.node))
+    }
+
+    /// A read finds a state that stays, so that it may be written out while the store goes on.
+    @Test func whatWasReadStays() throws {
+        let tree = KeyTree()
+        for number in 0..<1_000 {
+            try tree.set(bytes("/1/\(number % 10)/\(number)"), value: bytes("\(number)"))
+        }
+        try tree.set(bytes("/1/_hidden/x"), value: [])
+        let event = try tree.get(bytes("/1"), recursive: true)
+        let whole = KeysText.body(event, trimming: KeyTree.keysPath, now: 0)
+        var text = EventText(event, trimming: KeyTree.keysPath, now: 0)
+        var pieces: [UInt8] = []
+        for number in 0..<1_000 {
+            let piece = text.next(bytes: 100, nodes: 3)
+            #expect(piece.count < 1_000)
+            pieces += piece
+            try tree.delete(bytes("/1/\(number % 10)/\(number)"))
+            try tree.set(bytes("/1/9/new\(number)"), value: bytes("x"))
+        }
+        while !text.isOver { pieces += text.next(bytes: 100, nodes: 3) }
+        #expect(pieces == whole)
+        #expect(event.contents?.nodes.count == 1_010)
+        try tree.delete(bytes("/1/9"), recursive: true)
+        #expect(event.contents?.nodes.count == 1_010)
+    }
+
+    /// etcd 3.4 keeps the users of its version-2 API where no request of ours comes.
+    @Test func usersOfVersion2AreNoticed() throws {
+        let tree = KeyTree()
+        #expect(!tree.asksForUsers)
+        try tree.set(bytes("/2/enabled"), value: bytes("true"))
+        #expect(tree.asksForUsers)
+        try tree.set(bytes("/2/enabled"), value: bytes("false"))
+        #expect(!tree.asksForUsers)
     }
 
     /// As deep as a request of the greatest size can make it: nothing may call itself for each level.
@@ -180,6 +232,9 @@ extension KeyTree {
             "", "{}", "[]", "null", "{\"Root\":null}", "{\"Root\":{}", "{\"Root\":{\"Children\":{\"a/b\":{}}}}",
             "{\"Root\":{\"Children\":{\"\":{}}}}", "{\"Root\":{\"ExpireTime\":\"yesterday\"}}",
             "{\"Root\":{\"Value\":\"\\q\"}}",
+            "{\"Root\":{\"Value\":\"\\u+abc\"}}",
+            // One from which there is none to go on with.
+            "{\"Root\":{},\"CurrentIndex\":18446744073709551615}",
             "{\"Root\":{\"CreatedIndex\":-1}}", "{\"Root\":{\"CreatedIndex\":99999999999999999999}}", "{\"Root\":{]}",
             String(repeating: "[", count: 100_000),
         ] {
@@ -224,6 +279,24 @@ extension KeyTree {
         tree.removeWatcher(stream)
         try tree.set(bytes("/1/x"), value: [])
         #expect(tree.takeNotifications().isEmpty && tree.watcherCount == 0)
+    }
+
+    /// The work of one who comes or goes must not be that of all: this would take minutes.
+    @Test func manyMayWatchOneKey() throws {
+        let tree = KeyTree()
+        let count = 50_000
+        var ids: [UInt64] = []
+        for _ in 0..<count {
+            guard case .waits(let id) = try tree.watch(bytes("/1/a"), recursive: false, stream: false, since: 0) else {
+                continue
+            }
+            ids.append(id)
+        }
+        for id in ids.prefix(count / 2) { tree.removeWatcher(id) }
+        #expect(tree.watcherCount == count / 2)
+        try tree.set(bytes("/1/a"), value: [])
+        #expect(tree.takeNotifications().map(\.watcher) == Array(ids.suffix(count / 2)))
+        #expect(tree.watcherCount == 0)
     }
 
     @Test func theHistoryHasAThousandEvents() throws {
@@ -274,6 +347,9 @@ extension KeyTree {
         #expect(form["f"] == nil && form["g"] == bytes("1"))
         #expect(form.add(bytes("x=%4")) == "invalid URL escape \"%4\"")
         #expect(form.add(bytes("a;b")) == "invalid semicolon separator in query")
+        let many = [UInt8](repeatElement(bytes("x&"), count: 10_000).joined())
+        #expect(form.add(many) == nil)
+        #expect(form.add(many + bytes("x&x")) == "number of URL query parameters exceeded limit")
     }
 
     @Test func timesAreWrittenAsGoWritesThem() {
@@ -313,5 +389,41 @@ private struct SplitMix64 {
         mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
         mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
         return mixed ^ mixed >> 31
+    }
+}
+
+@Suite struct DirectoryTests {
+    /// Against a dictionary; and what was kept of it earlier stays.
+    @Test func aDirectoryIsASortedMap() {
+        var random = SplitMix64(state: 7)
+        var directory = Directory()
+        var model: [[UInt8]: UInt64] = [:]
+        var kept: [(Directory, [[UInt8]: UInt64])] = []
+        for step in 0..<6_000 as Range<UInt64> {
+            let name = bytes("\(random.next() % 700)")
+            if random.next() % 5 < (step < 3_000 ? 3 : 2) {
+                directory.insert(Node(name: name, index: step))
+                model[name] = step
+            } else {
+                directory.remove(name[...])
+                model[name] = nil
+            }
+            if step % 500 == 0 { kept.append((directory, model)) }
+            #expect(directory.count == model.count)
+            #expect(directory[name[...]]?.createdIndex == model[name])
+        }
+        for (directory, model) in kept + [(directory, model)] {
+            let names = model.keys.sorted { $0.lexicographicallyPrecedes($1) }
+            #expect(directory.map(\.name) == names)
+            #expect(directory.map(\.createdIndex) == names.map { model[$0] })
+        }
+    }
+
+    @Test func aDirectoryIsMadeOfAList() {
+        let nodes = (100..<1_000).map { Node(name: bytes("\($0)"), index: UInt64($0)) }
+        #expect(Directory(nodes).map(\.name) == nodes.map(\.name))
+        #expect(Directory(nodes.reversed()).map(\.name) == nodes.map(\.name))
+        #expect(Directory(nodes + [Node(name: bytes("500"), index: 1)])[bytes("500")[...]]?.createdIndex == 1)
+        #expect(Directory([]).isEmpty)
     }
 }
