@@ -73,7 +73,7 @@ extension StoreV2Service {
                 switch result {
                 case .success: json(call, 204, [])
                 case .failure(.refused(.peerURLExists)): refuse(call, 409, "\(Cluster.Refusal.peerURLExists)")
-                case .failure(.refused(.idRemoved)):
+                case .failure(.refused(.idRemoved)) where call.request.method == "DELETE":
                     refuse(call, 410, "Member permanently removed: \(Identity.text(id))")
                 case .failure(.refused(.idNotFound)): refuse(call, 404, "No such member: \(Identity.text(id))")
                 case .failure: failed(call)
