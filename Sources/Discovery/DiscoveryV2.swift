@@ -131,7 +131,9 @@ public struct DiscoveryV2 {
         case .readingSize:
             if reply.errorCode == Self.notFoundCode { throw .sizeNotFound }
             try refuse(reply)
-            guard let size = Int(reply.node.value), (1...Self.mostMembers).contains(size) else { throw .badSize(reply.node.value) }
+            guard let size = Int(reply.node.value), (1...Self.mostMembers).contains(size) else {
+                throw .badSize(reply.node.value)
+            }
             self.size = size
             state = .readingMembers
             return .get(path: directory)

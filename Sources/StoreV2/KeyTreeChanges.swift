@@ -271,7 +271,9 @@ extension KeyTree {
     /// The directory around `names`, which is there.
     private func parent(of names: [ArraySlice<UInt8>]) -> Node {
         names.dropLast().reduce(root) { directory, name in
-            guard let child = directory.children?[name] else { preconditionFailure("the directories on the way are there") }
+            guard let child = directory.children?[name] else {
+                preconditionFailure("the directories on the way are there")
+            }
             return child
         }
     }

@@ -90,7 +90,8 @@ private struct Service {
         #expect(service.run(own: "own=http://x:1,own=http://y:1") == .success("own=http://x:1,own=http://y:1"))
     }
 
-    @Test(arguments: ["", "x", "0", "-1", "3.0", "1001", "9223372036854775807"]) func theSizeMustBeANumber(size: String) {
+    @Test(arguments: ["", "x", "0", "-1", "3.0", "1001", "9223372036854775807"])
+    func theSizeMustBeANumber(size: String) {
         var service = Service(size: size)
         #expect(service.run() == .failure(.badSize(size)))
     }
