@@ -14,8 +14,9 @@ extension Message {
         default: break
         }
         if from == 0 || Self.localThreads.contains(from) { return .notAMember(from) }
-        // A member's own acknowledgements do not travel. A question passed on bears the name of whom it is about.
-        if from == receiver && type != .transferLeader { return .notAMember(from) }
+        // A member's own acknowledgements do not travel. What others pass on to a leader bears the name of whom it came from,
+        // who may lead by now.
+        if from == receiver && ![.propose, .readIndex, .transferLeader].contains(type) { return .notAMember(from) }
         if isRemoved(from) { return .removedSender }
         if to != receiver { return .otherReceiver(to) }
         if !responses.isEmpty { return .notForPeers(type) }

@@ -126,8 +126,9 @@ import Testing
         #expect(message.refusal(receiver: 3) { _ in false } == .otherReceiver(2))
         let own = Message(type: .appendResponse, to: 2, from: 2, term: 1, index: 9)
         #expect(own.refusal(receiver: 2) { _ in false } == .notAMember(2), "nobody else acknowledges for this member")
-        let passedOn = Message(type: .transferLeader, to: 2, from: 2)
-        #expect(passedOn.refusal(receiver: 2) { _ in false } == nil)
+        for type in [.propose, .readIndex, .transferLeader] as [MessageType] {
+            #expect(Message(type: type, to: 2, from: 2).refusal(receiver: 2) { _ in false } == nil, "passed on")
+        }
         var carrying = message
         carrying.responses = [message]
         #expect(carrying.refusal(receiver: 2) { _ in false } == .notForPeers(.heartbeat))
