@@ -9,7 +9,7 @@ import Synchronization
 public final class SimpleTokens: TokenKeeper {
     /// etcd's `--auth-token-ttl`: 300 seconds without use.
     public static let defaultTTL: Int64 = 300_000
-    /// Beyond this many tokens those that would end first are dropped: about 40 MB.
+    /// Beyond this many tokens some are dropped: about 40 MB.
     public static let defaultLimit = 200_000
     /// The random letters of a token.
     static let prefixLength = 16
@@ -87,11 +87,23 @@ public final class SimpleTokens: TokenKeeper {
         }
     }
 
+    /// Leaves `count` tokens. Those of whoever has the most go first, so that nobody's logins end the tokens of others; of
+    /// one user's, those that would end first.
     private static func shrink(_ tokens: inout [String: Entry], to count: Int, now: Int64) {
         tokens = tokens.filter { $0.value.end > now }
         guard tokens.count > count else { return }
-        let ends = tokens.values.map(\.end).sorted()
-        let first = ends[ends.count - count]
-        tokens = tokens.filter { $0.value.end >= first }
+        // By bytes: two spellings of one letter are two users.
+        let byUser = Dictionary(grouping: tokens) { Array($0.value.user.utf8) }
+        var room = count
+        var users = byUser.count
+        for held in byUser.values.sorted(by: { $0.count < $1.count }) {
+            let share = min(held.count, room / users)
+            room -= share
+            users -= 1
+            guard held.count > share else { continue }
+            for (token, _) in held.sorted(by: { $0.value.end < $1.value.end }).prefix(held.count - share) {
+                tokens[token] = nil
+            }
+        }
     }
 }

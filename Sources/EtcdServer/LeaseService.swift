@@ -68,30 +68,35 @@ final class LeaseService: Sendable {
                 }
                 member.timeToLive(of: request.id, keys: request.keys) { [self] answer in
                     switch answer {
-                    case .success(let found): reply(call, request.id, found, caller?.revision)
+                    case .success(let found): reply(call, request.id, found, caller)
                     case .failure(.timedOut): call.reply(EtcdError.timeoutWaitAppliedIndex)
-                    case .failure(.notPrimary): askLeader(call, request, caller?.revision)
+                    case .failure(.notPrimary): askLeader(call, request, caller)
                     }
                 }
             }
         }
     }
 
-    private func askLeader(_ call: UnaryCall, _ request: Etcdserverpb_LeaseTimeToLiveRequest, _ checked: UInt64?) {
+    private func askLeader(_ call: UnaryCall, _ request: Etcdserverpb_LeaseTimeToLiveRequest, _ caller: Caller?) {
         Task {
             switch await forwarder.timeToLive(of: request.id, keys: request.keys) {
-            case .success(let found): reply(call, request.id, found, checked)
+            case .success(let found): reply(call, request.id, found, caller)
             case .failure(let error): call.reply(error)
             }
         }
     }
 
-    /// Answers with what was found, for a caller that was allowed to hear of keys at the auth revision `checked`.
-    private func reply(_ call: UnaryCall, _ lease: Int64, _ found: LeaseTimeToLive?, _ checked: UInt64?) {
+    /// Answers with what was found. A caller that asked for keys must be allowed to read every one that is told: the leader
+    /// may know of more than this member did when the question came.
+    private func reply(_ call: UnaryCall, _ lease: Int64, _ found: LeaseTimeToLive?, _ caller: Caller?) {
         let authority = gateways.authority
         member.perform { member in
             do throws(EtcdError) {
-                try authority.confirm(checked)
+                if let caller {
+                    try authority.confirm(caller.revision)
+                    let state = authority.publisher.latest
+                    for key in found?.keys ?? [] where !state.isRoot(caller) { try state.check(caller, .read, key) }
+                }
             } catch {
                 return call.reply(error)
             }

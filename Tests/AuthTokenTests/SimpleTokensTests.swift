@@ -42,6 +42,18 @@ import Testing
         #expect(tokens.user(of: "t.8", now: 9) == "bob")
     }
 
+    @Test func nobodysLoginsEndTheTokensOfOthers() {
+        let tokens = SimpleTokens(ttl: 1_000, limit: 100)
+        for index in 0..<3 { tokens.assign("root.\(index)", user: "root", now: 0) }
+        for index in 0..<20 { tokens.assign("ann.\(index)", user: "ann", now: 1) }
+        // All at one moment: how long they last tells none from another.
+        for index in 0..<1_000 { tokens.assign("eve.\(index)", user: "eve", now: 2) }
+        #expect(tokens.count <= 100)
+        #expect((0..<3).allSatisfy { tokens.user(of: "root.\($0)", now: 3) == "root" })
+        #expect((0..<20).allSatisfy { tokens.user(of: "ann.\($0)", now: 3) == "ann" })
+        #expect(tokens.user(of: "eve.999", now: 3) == "eve")
+    }
+
     @Test func purgeDropsWhatHasEnded() {
         let tokens = SimpleTokens(ttl: 1_000)
         tokens.assign("a.1", user: "bob", now: 0)

@@ -86,6 +86,21 @@ def test_which_calls_need_what(calls):
                 assert answer == refusal, f"{name} by {user}: {answer}"
 
 
+def test_paths_without_a_slash_lead_nowhere(calls):
+    """CVE-2026-33186, of the library that genuine etcd speaks gRPC with: a path that lacks its first slash was carried out
+    and not guarded."""
+    from harness.api import Client
+
+    client = Client(calls.member.endpoint)
+    request = b"\x0a\x01b"
+    assert client.raw("/etcdserverpb.KV/Range", request) == NOBODY
+    for path in ("etcdserverpb.KV/Range", "//etcdserverpb.KV/Range", "/etcdserverpb.KV//Range", "/etcdserverpb.KV/Range/"):
+        answer = client.raw(path, request)
+        assert isinstance(answer, Failure) and answer != NOBODY, f"{path}: {answer}"
+        assert answer.code in ("UNIMPLEMENTED", "INTERNAL", "UNKNOWN", "UNAVAILABLE"), f"{path}: {answer}"
+    client.close()
+
+
 def test_the_role_root_is_told_with_all_permissions(calls):
     calls("root", "Auth.RoleAdd", name="root")
     answer = calls("root", "Auth.RoleGet", role="root")

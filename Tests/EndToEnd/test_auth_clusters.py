@@ -134,6 +134,34 @@ def test_made_up_tokens_keep_no_login_from_being_known(cluster_with):
     calls.close()
 
 
+@pytest.mark.ours_only
+def test_a_late_member_tells_no_key_of_a_lease_that_its_asker_may_not_read(cluster_with):
+    """The leader, which such a member asks, knows of a key that has just been attached; the member does not yet."""
+    cluster = cluster_with(OURS, OURS, OURS, **{"bcrypt-cost": 4})
+    prompt, late, _ = cluster.members
+    cluster.move_leader(prompt)
+    calls = UserCalls(prompt)
+    set_up(calls, ("bob", [(READWRITE, "b", "d")]))
+    client = Client(late.endpoint)
+    token = [("token", log_in(late.endpoint, "bob", "bob"))]
+    question = client.method("Lease.LeaseTimeToLive")
+    for lease in range(1, 6):
+        calls("root", "Lease.LeaseGrant", ID=lease, TTL=600)
+        calls("root", "KV.Put", key=b"b", lease=lease)
+        request = api().messages.LeaseTimeToLiveRequest(ID=lease, keys=True)
+        wait_until(lambda: list(question(request, metadata=token, timeout=30).keys) == [b"b"], "the lease to be known")
+        os.kill(late.process.pid, signal.SIGSTOP)
+        try:
+            answer = question.future(request, timeout=100, metadata=token)
+            calls("root", "KV.Put", key=b"secret", lease=lease)
+        finally:
+            os.kill(late.process.pid, signal.SIGCONT)
+        assert answer.code().name == "PERMISSION_DENIED", answer
+        calls("root", "Lease.LeaseRevoke", ID=lease)
+    client.close()
+    calls.close()
+
+
 def test_leases_run_out_and_requests_are_applied_alike(cluster):
     """The leader ends leases as root; and whatever comes through whichever member, all apply it or none does."""
     members = cluster.members
