@@ -92,8 +92,7 @@ public final class SimpleTokens: TokenKeeper {
     private static func shrink(_ tokens: inout [String: Entry], to count: Int, now: Int64) {
         tokens = tokens.filter { $0.value.end > now }
         guard tokens.count > count else { return }
-        // By bytes: two spellings of one letter are two users.
-        let byUser = Dictionary(grouping: tokens) { Array($0.value.user.utf8) }
+        let byUser = Dictionary(grouping: tokens) { $0.value.user }
         var room = count
         var users = byUser.count
         for held in byUser.values.sorted(by: { $0.count < $1.count }) {

