@@ -25,7 +25,7 @@ extension AuditTrail {
     private static func subject(
         of request: HTTPRequest, isWatch: Bool
     ) -> (method: String, key: (operation: String, key: [UInt8])?) {
-        guard let path = try? Form.unescaped(request.path.utf8) else { return ("\(request.method) ?", nil) }
+        guard let path = try? Form.unescaped(request.escapedPath.utf8) else { return ("\(request.method) ?", nil) }
         let clean = KeyPath.clean(path)
         guard let key = StoreV2Service.rest(of: clean, behind: StoreV2Service.keysPath) else {
             return ("\(request.method) \(String(decoding: clean, as: UTF8.self))", nil)

@@ -72,14 +72,14 @@ final class HTTPService: Sendable {
 
     private func answer(_ call: HTTPCall) {
         let path = call.request.path
-        if let cleaned = Self.redirection(of: path, servesGateway: gateway != nil) {
-            return redirect(call, cleaned)
-        }
-        if let gateway, JSONGateway.owns(path) { return gateway.refuse(call) }
         if let v2, v2.takes(path) {
             audit?.follow(call)
             return v2.answer(call)
         }
+        if let cleaned = Self.redirection(of: path, servesGateway: gateway != nil) {
+            return redirect(call, cleaned)
+        }
+        if let gateway, JSONGateway.owns(path) { return gateway.refuse(call) }
         if health.answer(call) { return }
         switch path {
         case "/version": version(call)
@@ -107,7 +107,9 @@ final class HTTPService: Sendable {
         guard call.request.method == "GET" else { return call.respond(.methodNotAllowed("GET")) }
         member.perform { member in
             let cluster = member.core.applier.cluster.version?.description ?? "not_decided"
-            let body = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
+            let storage = member.core.applier.toldStorageVersion
+            let body =
+                "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\",\"storage\":\"\(storage)\"}"
             call.respond(
                 HTTPResponse(
                     status: 200, headers: [("Content-Type", "application/json")], body: Array(body.utf8)))
@@ -115,10 +117,9 @@ final class HTTPService: Sendable {
     }
 
     private func metrics(_ call: HTTPCall) {
-        call.respond(
-            HTTPResponse(
-                status: 200, headers: [("Content-Type", Registry.contentType)],
-                body: Array(metrics.scrape().utf8)))
+        let response = HTTPResponse(
+            status: 200, headers: [("Content-Type", Registry.contentType)], body: Array(metrics.scrape().utf8))
+        call.respond(response.compressed(for: call.request))
     }
 
     /// As etcd 3.4 has it; later ones have no such path.
@@ -130,8 +131,9 @@ final class HTTPService: Sendable {
             call.respond(
                 HTTPResponse(status: 400, headers: [("Content-Type", "application/json")], body: Array(body.utf8)))
         }
-        guard let fields = JSONObject.texts(call.request.body) else { return refuse("Invalid json body") }
-        let level = fields.first { $0.key.lowercased() == "level" }?.value ?? ""
+        guard let level = JSONObject.text(of: "level", in: call.request.body) else {
+            return refuse("Invalid json body")
+        }
         guard LogLevel.set(named: level) else { return refuse("Invalid log level \(level)") }
         call.respond(HTTPResponse(status: 204))
     }
@@ -156,7 +158,8 @@ final class HTTPService: Sendable {
 
     private func redirect(_ call: HTTPCall, _ path: String) {
         let query = call.request.query
-        let target = query.isEmpty ? path : "\(path)?\(query)"
+        let escaped = HTTPRequest.escaped(path)
+        let target = query.isEmpty ? escaped : "\(escaped)?\(query)"
         let body = "<a href=\"\(Self.escaped(target))\">Moved Permanently</a>.\n\n"
         let hasBody = call.request.method == "GET" || call.request.method == "HEAD"
         let type = hasBody ? [(name: "Content-Type", value: "text/html; charset=utf-8")] : []

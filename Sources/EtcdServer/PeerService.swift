@@ -42,7 +42,9 @@ final class PeerService: Sendable {
         if refuseAllBut(["GET", "HEAD"], call) { return }
         member.perform { member in
             let cluster = member.core.applier.cluster.version?.description ?? "not_decided"
-            let text = "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\"}"
+            let storage = member.core.applier.toldStorageVersion
+            let text =
+                "{\"etcdserver\":\"\(EtcdVersion.server)\",\"etcdcluster\":\"\(cluster)\",\"storage\":\"\(storage)\"}"
             call.respond(
                 PeerResponse(status: 200, headers: [("content-type", "application/json")], body: Array(text.utf8)))
         }

@@ -46,13 +46,14 @@ enum Gzip {
         return output
     }
 
-    /// `bytes` as one gzip stream.
-    static func compress(_ bytes: [UInt8]) -> [UInt8] {
+    /// `bytes` as one gzip stream, as small as is usual or made with little work.
+    static func compress(_ bytes: [UInt8], isFast: Bool = false) -> [UInt8] {
         var stream = z_stream()
         let size = Int32(MemoryLayout<z_stream>.size)
         let memoryLevel: Int32 = 8
         let code = deflateInit2_(
-            &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, gzipWindowBits, memoryLevel, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+            &stream, isFast ? Z_BEST_SPEED : Z_DEFAULT_COMPRESSION, Z_DEFLATED, gzipWindowBits, memoryLevel,
+            Z_DEFAULT_STRATEGY, ZLIB_VERSION,
             size)
         precondition(code == Z_OK, "Gzip: zlib gave no compressor (\(code))")
         defer { deflateEnd(&stream) }

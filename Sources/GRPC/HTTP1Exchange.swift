@@ -6,13 +6,14 @@ final class HTTP1Exchange: HTTPExchange {
     private let head: HTTPRequestHead
     private var request: HTTPRequest
     private let handlers: HTTPHandlers
-    private unowned let connection: HTTP1Handler
+    private let server: Server
+    /// The connection, until the answer is whole or the connection gone: nothing of it can be reached afterwards.
+    private var connection: HTTP1Handler?
     private var handler: (any HTTPStreamHandler)?
     private var body: [UInt8] = []
     private var isTooLarge = false
     private var isStreaming = false
     private var hasBegun = false
-    private var isAnswered = false
     private var isWhole = false
     private var eventLoop: (any EventLoop)?
 
@@ -21,18 +22,36 @@ final class HTTP1Exchange: HTTPExchange {
         self.request = request
         self.handlers = handlers
         self.connection = connection
+        server = connection.server
     }
 
+    private var isOver: Bool { connection == nil }
+
     private func makeCall(_ eventLoop: any EventLoop) -> HTTPCall {
-        HTTPCall(request: request, eventLoop: eventLoop, server: connection.server, exchange: self)
+        HTTPCall(request: request, eventLoop: eventLoop, server: server, exchange: self)
     }
 
     /// Asks who takes the request.
     func begin(on eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
+        if let refusal { return respond(refusal) }
         guard let stream = handlers.stream, let handler = stream(makeCall(eventLoop)) else { return }
         isStreaming = true
-        if !isAnswered { self.handler = handler }
+        if !isOver { self.handler = handler }
+    }
+
+    /// What Go's servers answer to requests that break HTTP's rules.
+    private var refusal: HTTPResponse? {
+        if let fault = request.fault { return HTTPResponse(status: 400, text: fault) }
+        let hosts = head.headers["host"].count
+        if head.version == .http1_1, hosts == 0, head.method != .CONNECT {
+            return HTTPResponse(status: 400, text: "400 Bad Request: missing required Host header")
+        }
+        if hosts > 1 { return HTTPResponse(status: 400, text: "400 Bad Request") }
+        if let expected = head.headers.first(name: "expect"), expected.lowercased() != "100-continue" {
+            return HTTPResponse(status: 417)
+        }
+        return nil
     }
 
     func received(_ buffer: ByteBuffer) {
@@ -41,7 +60,7 @@ final class HTTP1Exchange: HTTPExchange {
             return
         }
         guard !isTooLarge else { return }
-        guard body.count + buffer.readableBytes <= connection.server.configuration.maximumHTTPBody else {
+        guard body.count + buffer.readableBytes <= server.configuration.maximumHTTPBody else {
             isTooLarge = true
             body = []
             return
@@ -55,17 +74,21 @@ final class HTTP1Exchange: HTTPExchange {
             handler?.ended()
             return
         }
-        guard !isAnswered, let eventLoop else { return }
+        guard !isOver, let eventLoop else { return }
         if isTooLarge { return respond(HTTPResponse(status: 413, text: "request body too large\n")) }
         request.body = body
         body = []
         handlers.answer(makeCall(eventLoop))
     }
 
+    /// Whether the answer goes to a client that has said that it sends no more. A call is not carried on for one: a
+    /// client that is gone looks the same.
+    var outlivesInput: Bool { isWhole && !isStreaming }
+
     func drained() { handler?.writable() }
 
     func connectionClosed() {
-        isAnswered = true
+        connection = nil
         let handler = handler
         self.handler = nil
         handler?.cancelled()
@@ -73,27 +96,38 @@ final class HTTP1Exchange: HTTPExchange {
 
     // MARK: The answer
 
-    var pendingBytes: Int { connection.isCurrent(self) ? connection.pendingBytes : 0 }
+    var pendingBytes: Int { connection?.pendingBytes ?? 0 }
 
     func respond(_ response: HTTPResponse) {
-        guard !isAnswered, !hasBegun, connection.isCurrent(self) else { return }
+        guard !hasBegun, let connection else { return }
+        let memory = server.configuration.responseMemory
+        if response.body.count > ResponseMemory.dueOfConnection, memory.isUsedUp {
+            return respond(HTTPResponse(status: 503, text: "too many replies are unread\n"))
+        }
         var headers = response.headers.filter { $0.name.lowercased() != "content-length" }
         headers.append(("content-length", String(response.body.count)))
+        // The rest of the request is not waited for.
+        if !isWhole { headers.append(("connection", "close")) }
         begin(status: response.status, headers: headers)
         if head.method != .HEAD { connection.write(response.body, flushes: false) }
         end()
     }
 
     func begin(status: Int, headers: [(name: String, value: String)]) {
-        guard !isAnswered, !hasBegun, connection.isCurrent(self) else { return }
+        guard !hasBegun, let connection else { return }
         hasBegun = true
         var answer = HTTPResponseHead(version: head.version, status: .init(statusCode: status))
         for (name, value) in headers { answer.headers.add(name: name, value: value) }
-        if !keepsAlive(answer) { answer.headers.replaceOrAdd(name: "connection", value: "close") }
+        endsConnection = !keepsAlive(answer)
+        if endsConnection {
+            answer.headers.replaceOrAdd(name: "connection", value: "close")
+        } else if head.version == .http1_0 {
+            answer.headers.add(name: "connection", value: "keep-alive")
+        }
+        answer.headers.add(name: "date", value: HTTPDate.now)
         connection.write(answer)
         // A stream's first piece may be long in coming.
         if isStreaming { connection.flush() }
-        endsConnection = !keepsAlive(answer)
     }
 
     private var endsConnection = false
@@ -104,26 +138,26 @@ final class HTTP1Exchange: HTTPExchange {
     }
 
     func write(_ bytes: [UInt8]) {
-        guard !isAnswered, hasBegun, connection.isCurrent(self), head.method != .HEAD else { return }
+        guard hasBegun, let connection, head.method != .HEAD else { return }
         connection.write(bytes, flushes: true)
     }
 
     func end() {
-        guard !isAnswered, hasBegun else { return }
-        isAnswered = true
+        guard hasBegun, let connection else { return }
+        self.connection = nil
         handler = nil
         // What is left of a request's stream is not read: the connection cannot go on behind it.
         connection.finish(self, keepsAlive: !endsConnection && isWhole)
     }
 
     func abort() {
-        guard !isAnswered, connection.isCurrent(self) else { return }
-        isAnswered = true
+        guard let connection else { return }
+        self.connection = nil
         handler = nil
         connection.close()
     }
 
-    func pauseReading() { if connection.isCurrent(self) { connection.setReading(false) } }
+    func pauseReading() { connection?.setReading(false) }
 
-    func resumeReading() { if connection.isCurrent(self) { connection.setReading(true) } }
+    func resumeReading() { connection?.setReading(true) }
 }

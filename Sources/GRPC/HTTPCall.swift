@@ -4,8 +4,11 @@ import NIOCore
 public struct HTTPRequest: Sendable {
     /// The method, such as `GET`.
     public var method: String
-    /// The target as it came: the path and, after `?`, the query.
-    public var target: String
+    /// The path as it came, without the host that it may name, and after `?` the query.
+    public let target: String
+    /// The path with what stands for its escapes. Empty when one of them is none; such a request is refused before
+    /// anybody is asked.
+    public let path: String
     /// The header fields in order, names in lower case. HTTP/2's `:authority` stands as `host`.
     public var headers: [(name: String, value: String)]
     /// The body, at most `Server.Configuration.maximumHTTPBody` bytes; empty when it is streamed.
@@ -17,8 +20,8 @@ public struct HTTPRequest: Sendable {
     /// Whether messages of a WebSocket are the body.
     public internal(set) var isWebSocket = false
 
-    /// The target without its query.
-    public var path: String { String(target.prefix { $0 != "?" }) }
+    /// The target without its query, escapes as they came.
+    public var escapedPath: String { String(target.prefix { $0 != "?" }) }
 
     /// What follows `?` in the target; empty when there is none.
     public var query: String { String(target.drop { $0 != "?" }.dropFirst()) }
@@ -30,21 +33,45 @@ public struct HTTPRequest: Sendable {
         method: String, target: String, headers: [(name: String, value: String)], body: [UInt8], peer: String,
         peerIdentity: String? = nil
     ) {
+        let target = HTTPTarget(target)
         self.method = method
-        self.target = target
+        self.target = target.text
+        path = target.path ?? ""
         self.headers = headers
+        if let authority = target.authority {
+            self.headers.removeAll { $0.name == "host" }
+            self.headers.append(("host", authority))
+        }
         self.body = body
         self.peer = peer
         self.peerIdentity = peerIdentity
     }
 
     init(head: RequestHead, peer: String, peerIdentity: String?) {
-        method = head.isPost ? "POST" : String(decoding: head.method, as: UTF8.self)
-        target = String(decoding: head.path, as: UTF8.self)
-        headers = head.takeMetadata().wireFields.map { ($0.name == ":authority" ? "host" : $0.name, $0.value) }
-        body = []
-        self.peer = peer
-        self.peerIdentity = peerIdentity
+        self.init(
+            method: head.isPost ? "POST" : String(decoding: head.method, as: UTF8.self),
+            target: String(decoding: head.path, as: UTF8.self),
+            headers: head.takeMetadata().wireFields.map { ($0.name == ":authority" ? "host" : $0.name, $0.value) },
+            body: [], peer: peer, peerIdentity: peerIdentity)
+    }
+
+    /// Why the request is no good, in the words that Go's servers answer; nil when it is one.
+    var fault: String? { path.isEmpty ? "400 Bad Request" : nil }
+
+    /// `path` as it stands in a target.
+    public static func escaped(_ path: String) -> String { HTTPTarget.escaped(path.utf8) }
+
+    /// Whether it asks for a WebSocket in the place of an answer.
+    public var asksForWebSocket: Bool {
+        func has(_ name: String, _ token: String) -> Bool {
+            headers.contains { field in
+                field.name == name
+                    && field.value.lowercased().split(separator: ",").contains { item in
+                        item.drop { $0 == " " || $0 == "\t" }.prefix { $0 != " " && $0 != "\t" } == token
+                    }
+            }
+        }
+        return has("connection", "upgrade") && has("upgrade", "websocket")
     }
 }
 
@@ -67,6 +94,25 @@ public struct HTTPResponse: Sendable {
     /// An answer of plain text.
     public init(status: Int, text: String) {
         self.init(status: status, headers: [("content-type", "text/plain; charset=utf-8")], body: Array(text.utf8))
+    }
+}
+
+extension HTTPResponse {
+    /// The answer with its body compressed, when `request` takes that.
+    public func compressed(for request: HTTPRequest) -> HTTPResponse {
+        let takes = request.headers.contains { field in
+            field.name == "accept-encoding"
+                && field.value.split(separator: ",").contains { item in
+                    let item = item.drop { $0 == " " }
+                    return item == "gzip" || item.hasPrefix("gzip;") && !item.hasSuffix("q=0")
+                }
+        }
+        guard takes else { return self }
+        var response = self
+        response.headers.append(("Content-Encoding", "gzip"))
+        // The text of metrics gets hardly smaller by more work, and an event loop waits for it.
+        response.body = Gzip.compress(body, isFast: true)
+        return response
     }
 }
 

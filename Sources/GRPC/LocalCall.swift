@@ -7,12 +7,22 @@ public protocol LocalCallReceiver: AnyObject {
     var pendingBytes: Int { get }
     /// The call is answered, with these fields; replies follow. Not called of a call that fails at once.
     func callAnswered(_ metadata: Metadata)
+    /// A unary reply of `length` bytes is to come. Whoever takes it in pieces gets them by ``callContinued(_:)``, until
+    /// the call finishes; whoever does not gets it whole.
+    func callBeginsReply(length: Int) -> Bool
+    /// The next bytes of that reply.
+    func callContinued(_ piece: [UInt8])
     /// A reply, in parts that belong together.
     func callReplied(_ parts: [[UInt8]])
     /// The call is over; nothing is called afterwards.
     func callFinished(_ status: Status, trailers: Metadata)
     /// The method takes requests again after ``LocalCall/isReading`` was false.
     func callReads()
+}
+
+extension LocalCallReceiver {
+    public func callBeginsReply(length: Int) -> Bool { false }
+    public func callContinued(_ piece: [UInt8]) {}
 }
 
 /// A call of one of the server's methods made within this process, as a request in another form than gRPC is. To the
@@ -56,6 +66,8 @@ public final class LocalCall: @unchecked Sendable {
     /// A reply that comes in pieces, and how long it will be.
     private var gathered: [UInt8] = []
     private var gatheredLength = 0
+    /// What of a reply is to come that the receiver takes in pieces.
+    private var replyRest = 0
     private var traffic = CallSummary.Traffic()
     private let started: NIODeadline
 
@@ -162,7 +174,14 @@ public final class LocalCall: @unchecked Sendable {
     public static let longestReply = 128 << 20
 
     func beginReply(length: Int, source: any StreamHandler) {
-        guard !isFinished, gatheredLength == 0 else { return }
+        guard !isFinished, gatheredLength == 0, let receiver else { return }
+        if length <= UnaryCall.longestReply, receiver.callBeginsReply(length: length) {
+            replyRest = length
+            onCancel = nil
+            handler = source
+            noteSent(length)
+            return answer(Metadata())
+        }
         let reserved = server.configuration.responseMemory.reserve(length)
         guard length <= Self.longestReply, reserved else {
             if reserved { server.configuration.responseMemory.release(length) }
@@ -182,12 +201,23 @@ public final class LocalCall: @unchecked Sendable {
 
     func continueReply(_ piece: [UInt8]) {
         guard !isFinished else { return }
+        if replyRest > 0 {
+            precondition(piece.count <= replyRest, "a reply in pieces is as long as was said")
+            replyRest -= piece.count
+            receiver?.callContinued(piece)
+            if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
+            if replyRest == 0 { finish(.ok, trailers: Metadata()) }
+            return
+        }
         gathered += piece
         guard gathered.count == gatheredLength else { return }
         var message: [UInt8] = []
         swap(&message, &gathered)
         respond(message, trailers: Metadata())
     }
+
+    /// Whether a reply in pieces is to go on.
+    var isWritable: Bool { gatheredLength > 0 || pendingBytes < server.configuration.highWaterMark }
 
     func sendHead(_ metadata: Metadata) {
         guard !isFinished else { return }
@@ -253,6 +283,7 @@ public final class LocalCall: @unchecked Sendable {
         gathered = []
         if gatheredLength > 0 { server.configuration.responseMemory.release(gatheredLength) }
         gatheredLength = 0
+        replyRest = 0
         observer?.finished(
             CallSummary(path: path, peer: peer, code: code, traffic: traffic, duration: eventLoop.now - started))
         trace?.finished(code)

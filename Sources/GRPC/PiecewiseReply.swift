@@ -9,8 +9,8 @@ extension UnaryCall {
     /// ``isWritable`` was false, and when the call ended before the reply was whole; it is not told anything else. Only on
     /// `eventLoop`.
     ///
-    /// A call within this process has its reply whole in memory nevertheless; it ends with RESOURCE_EXHAUSTED when that is
-    /// beyond ``LocalCall/longestReply``.
+    /// A call within this process may have its reply whole in memory nevertheless, as its receiver says; then it ends with
+    /// RESOURCE_EXHAUSTED when that is beyond ``LocalCall/longestReply``.
     public func beginReply(length: Int, source: any StreamHandler) {
         eventLoop.preconditionInEventLoop()
         switch carrier {
@@ -32,7 +32,7 @@ extension UnaryCall {
     public var isWritable: Bool {
         switch carrier {
         case .stream(let stream): stream.outbound.pendingBytes < stream.connection.server.configuration.highWaterMark
-        case .local: true
+        case .local(let call): call.isWritable
         }
     }
 

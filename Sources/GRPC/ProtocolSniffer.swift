@@ -72,9 +72,12 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
             throw ChannelError.inappropriateOperationForState
         }
         let operations = context.pipeline.syncOperations
-        let handler = HTTP1Handler(server: server, handlers: handlers, peer: peer)
+        let upgrader = WebSocketHandler.upgrader(server: server, handlers: handlers, peer: peer)
+        let handler = HTTP1Handler(server: server, handlers: handlers, peer: peer, upgrader: upgrader)
+        // Who has asked may say that nothing follows, and wait: `nc` does. Of TLS the library takes care.
+        if !peer.isSecure { try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true) }
         var upgrade: NIOHTTPServerUpgradeConfiguration?
-        if let upgrader = WebSocketHandler.upgrader(server: server, handlers: handlers, peer: peer) {
+        if let upgrader {
             upgrade = (
                 upgraders: [upgrader],
                 completionHandler: { context in

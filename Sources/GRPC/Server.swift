@@ -216,10 +216,12 @@ public final class Server: Sendable {
             forget(ObjectIdentifier(channel))
         }
         let endpoint = endpoint ?? self.endpoint
+        let isSecure = tls != nil
         let welcome = { [self] (identity: String?) in
             try channel.pipeline.syncOperations.addHandler(
                 ProtocolSniffer(
-                    server: self, endpoint: endpoint, loop: loop, peer: Peer(address: peer, identity: identity)))
+                    server: self, endpoint: endpoint, loop: loop,
+                    peer: Peer(address: peer, identity: identity, isSecure: isSecure)))
         }
         guard let tls else { return try welcome(nil) }
         try tls.secure(
@@ -233,6 +235,7 @@ public final class Server: Sendable {
         var address: String
         /// The common name in a certificate that was verified.
         var identity: String?
+        var isSecure = false
     }
 
     /// Begins a call of the method at `path`; nil when there is none. Only on `eventLoop`, one of the server's.

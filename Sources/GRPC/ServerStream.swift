@@ -461,6 +461,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         entry = nil
         let request = HTTPRequest(head: head, peer: connection.peer, peerIdentity: connection.peerIdentity)
         wantsHeadOnly = request.method == "HEAD"
+        if let fault = request.fault { return respond(HTTPResponse(status: 400, text: fault)) }
         httpRequest = request
         guard let stream = handlers.stream, let handler = stream(makeHTTPCall(request)) else { return }
         httpRequest = nil
@@ -509,6 +510,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         hasSentHead = true
         var block = HeaderBlock()
         block.add(":status", String(status))
+        block.add("date", HTTPDate.now)
         for (name, value) in headers { block.add(name.lowercased(), value) }
         if !hasBody { isEnding = true }
         block.withFields { session.submitResponse(self, $0, hasBody: hasBody) }

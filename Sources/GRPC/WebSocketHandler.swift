@@ -19,13 +19,21 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     /// The end of what was written, which is no whole line yet.
     private var line: [UInt8] = []
     private var isOver = false
+    /// The frames that wait for the socket, which has one at a time.
+    private var frames = CircularBuffer<(opcode: WebSocketOpcode, payload: ArraySlice<UInt8>, isLast: Bool)>()
+    private var isFrameUnderWay = false
     private(set) var pendingBytes = 0
     private var producerWaits = false
     private var keepalive: RepeatedTask?
+    /// Whether the socket has taken something since the last look.
+    private var hasProgress = false
     private var isPingOutstanding = false
     private var isPongUnderWay = false
     /// The last ping that came while the answer to another one was under way.
     private var lastPing: ByteBuffer?
+
+    /// What one frame holds at most; longer messages go out in fragments, so that a slow client is seen to read.
+    static let frameSize = 1 << 20
 
     init(server: Server, request: HTTPRequest, handlers: HTTPHandlers) {
         self.server = server
@@ -43,7 +51,7 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         }
         guard let stream = handlers.stream else { return close(context) }
         let call = HTTPCall(request: request, eventLoop: context.eventLoop, server: server, exchange: self)
-        guard let handler = stream(call) else { return end() }
+        guard let handler = stream(call) else { return handlers.answer(call) }
         if !isOver { self.handler = handler }
     }
 
@@ -56,19 +64,33 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     private func closed() {
         keepalive?.cancel()
         keepalive = nil
         context = nil
         isOver = true
+        // The frame under way its promise tells of.
+        let forgotten = frames.reduce(0) { $0 + $1.payload.count }
+        frames = []
+        pendingBytes -= forgotten
+        server.configuration.responseMemory.note(-forgotten)
         let handler = handler
         self.handler = nil
         handler?.cancelled()
     }
 
-    /// A peer that has nothing to say is asked whether it is there.
+    /// A peer that has nothing to say is asked whether it is there. One that takes what it was sent is.
     private func checkKeepalive() {
         guard let context else { return }
+        if hasProgress {
+            hasProgress = false
+            return
+        }
         if isPingOutstanding { return close(context) }
         isPingOutstanding = true
         let frame = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer())
@@ -80,6 +102,10 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let frame = unwrapInboundIn(data)
         isPingOutstanding = false
+        // RFC 6455, sections 5.1 and 5.2: clients mask all that they send, and no extension was agreed on.
+        guard frame.maskKey != nil, !frame.rsv1, !frame.rsv2, !frame.rsv3 else {
+            return refuse(.protocolError, context)
+        }
         switch frame.opcode {
         case .text, .binary:
             guard message == nil else { return refuse(.protocolError, context) }
@@ -158,21 +184,41 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     }
 
     private func sendLine() {
-        guard let context, !line.isEmpty else { return }
-        let count = line.count
-        pendingBytes += count
-        server.configuration.responseMemory.note(count)
+        guard context != nil, !line.isEmpty else { return }
+        pendingBytes += line.count
+        server.configuration.responseMemory.note(line.count)
         if pendingBytes >= server.configuration.highWaterMark { producerWaits = true }
+        var rest = line[...]
+        line = []
+        var opcode = WebSocketOpcode.text
+        while !rest.isEmpty {
+            let payload = rest.prefix(Self.frameSize)
+            rest = rest.dropFirst(payload.count)
+            frames.append((opcode, payload, rest.isEmpty))
+            opcode = .continuation
+        }
+        sendFrame()
+    }
+
+    private func sendFrame() {
+        guard let context, !isFrameUnderWay, let (opcode, payload, isLast) = frames.popFirst() else { return }
+        isFrameUnderWay = true
+        let count = payload.count
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in wrote(count) }
-        let frame = WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: line))
-        line = []
+        let frame = WebSocketFrame(fin: isLast, opcode: opcode, data: ByteBuffer(bytes: payload))
         context.writeAndFlush(wrapOutboundOut(frame), promise: promise)
     }
 
     private func wrote(_ count: Int) {
+        isFrameUnderWay = false
+        hasProgress = true
         pendingBytes -= count
         server.configuration.responseMemory.note(-count)
+        guard let context else { return }
+        if isOver, frames.isEmpty { return context.close(promise: nil) }
+        // In another turn, so that a fast client does not have the loop for itself.
+        if !frames.isEmpty { context.eventLoop.execute { [self] in sendFrame() } }
         guard producerWaits, pendingBytes <= server.configuration.lowWaterMark else { return }
         producerWaits = false
         handler?.writable()
@@ -183,10 +229,16 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         sendLine()
         isOver = true
         handler = nil
-        context?.close(promise: nil)
+        // Not before all that was said is with the socket.
+        if pendingBytes == 0 { context?.close(promise: nil) }
     }
 
-    func abort() { end() }
+    func abort() {
+        guard !isOver else { return }
+        isOver = true
+        handler = nil
+        context?.close(promise: nil)
+    }
 
     func pauseReading() { try? context?.channel.syncOptions?.setOption(.autoRead, value: false) }
 

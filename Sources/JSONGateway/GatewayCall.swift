@@ -23,6 +23,8 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
     private var isOver = false
     private var hasBegun = false
     private var reply: [UInt8] = []
+    /// What makes JSON of a reply that comes in pieces.
+    private var pieces: JSONPieces?
     private var headers = Metadata()
 
     init(_ http: HTTPCall, _ method: GatewayMethod, errors: ErrorShape, limit: Int) {
@@ -186,6 +188,46 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
         return list
     }
 
+    /// A WebSocket's answer is one message, so there it must be whole.
+    func callBeginsReply(length: Int) -> Bool {
+        guard !method.repliesStream, !http.request.isWebSocket, !isOver else { return false }
+        pieces = method.mapping.response.pieces()
+        return true
+    }
+
+    func callContinued(_ piece: [UInt8]) {
+        guard !isOver, pieces != nil else { return }
+        do throws(JSONMappingError) {
+            write(try pieces?.append(piece) ?? [])
+        } catch {
+            call?.cancel(.connectionClosed)
+            breakOff()
+        }
+    }
+
+    private func write(_ json: [UInt8]) {
+        beginStream(status: 200)
+        if !json.isEmpty { http.write(json) }
+    }
+
+    /// Ends an answer that is not whole, so that it shows.
+    private func breakOff() {
+        call = nil
+        guard hasBegun else { return fail(Status(.internal, "the reply could not be read")) }
+        isOver = true
+        http.abort()
+    }
+
+    private func endPieces() {
+        do throws(JSONMappingError) {
+            write(try pieces?.finish() ?? [])
+        } catch {
+            return breakOff()
+        }
+        isOver = true
+        http.end()
+    }
+
     func callReplied(_ parts: [[UInt8]]) {
         guard !isOver else { return }
         let message = parts.count == 1 ? parts[0] : Array(parts.joined())
@@ -221,6 +263,8 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
             }
             isOver = true
             http.end()
+        } else if pieces != nil, hasBegun || status.code == .ok {
+            if status.code == .ok { endPieces() } else { breakOff() }
         } else if status.code == .ok {
             isOver = true
             http.respond(HTTPResponse(status: 200, headers: successHeaders, body: reply))

@@ -39,17 +39,31 @@ public struct JSONGateway: Sendable {
 
     /// Takes a request for one of the methods; nil when it is for none, and then ``refuse(_:)`` answers it.
     public func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? {
-        guard call.request.method == "POST", let method = method(call.request) else { return nil }
+        guard call.request.method == "POST", !isRefusedWebSocket(call.request), let method = method(call.request) else {
+            return nil
+        }
         return GatewayCall(call, method, errors: errors, limit: limit)
     }
 
     /// Answers a request that is for none of the methods.
     public func refuse(_ call: HTTPCall) {
+        if isRefusedWebSocket(call.request) {
+            let isGet = call.request.method == "GET"
+            var response = HTTPResponse(
+                status: isGet ? 400 : 405, text: isGet ? "Bad Request\n" : "Method Not Allowed\n")
+            response.headers += [("Sec-WebSocket-Version", "13"), ("X-Content-Type-Options", "nosniff")]
+            return call.respond(response)
+        }
         let isKnown = method(call.request) != nil
         var response = HTTPResponse(
             status: isKnown ? 405 : 404, text: isKnown ? "Method Not Allowed\n" : "Not Found\n")
         response.headers.append(("X-Content-Type-Options", "nosniff"))
         call.respond(response)
+    }
+
+    /// A request for a WebSocket that did not become one, since it breaks the rules for such.
+    private func isRefusedWebSocket(_ request: HTTPRequest) -> Bool {
+        !request.isWebSocket && request.asksForWebSocket
     }
 
     /// The request that a WebSocket's messages make: whatever the method was, it stands for POST. A token can come as the

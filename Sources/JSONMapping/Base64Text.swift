@@ -8,14 +8,28 @@ enum Base64Text {
         return table
     }()
 
+    /// How many groups of four letters are made at a time.
+    private static let blockGroups = 256
+
     /// Appends `bytes` as base64.
     static func append(_ bytes: UnsafeRawBufferPointer, to json: inout [UInt8]) {
         json.reserveCapacity(json.count + (bytes.count + 2) / 3 * 4)
         var index = 0
-        while index + 2 < bytes.count {
-            let group = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2])
-            append(group, letters: 4, to: &json)
-            index += 3
+        alphabet.withUnsafeBufferPointer { alphabet in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4 * Self.blockGroups) { block in
+                while index + 2 < bytes.count {
+                    let groups = min(Self.blockGroups, (bytes.count - index) / 3)
+                    for group in 0..<groups {
+                        let (first, second, third) = (bytes[index], bytes[index + 1], bytes[index + 2])
+                        block[4 * group] = alphabet[Int(first >> 2)]
+                        block[4 * group + 1] = alphabet[Int((first & 3) << 4 | second >> 4)]
+                        block[4 * group + 2] = alphabet[Int((second & 15) << 2 | third >> 6)]
+                        block[4 * group + 3] = alphabet[Int(third & 63)]
+                        index += 3
+                    }
+                    json.append(contentsOf: UnsafeBufferPointer(rebasing: block[..<(4 * groups)]))
+                }
+            }
         }
         switch bytes.count - index {
         case 1:

@@ -143,23 +143,29 @@ struct JSONReader {
         return writer.bytes.isEmpty ? .nothing : .field(writer.bytes)
     }
 
-    /// The members of an object that are strings; nil when the value is no object.
-    mutating func readTexts() -> [String: String]? {
-        guard nextKind() == .object else { return nil }
-        var texts: [String: String] = [:]
-        position += 1
+    /// The text of the member `name` of the object that comes, in whatever case; empty when there is none or null comes,
+    /// nil when something else comes.
+    mutating func readText(of name: String) -> String? {
+        var text = ""
+        var isText = true
+        switch nextKind() {
+        case .null: return ""
+        case .object: position += 1
+        default: return nil
+        }
         while nextByte() != UInt8(ascii: "}") {
             let key = String(decoding: JSONText.unescape(readString()), as: UTF8.self)
             skipSpaceAnd(UInt8(ascii: ":"))
-            if nextKind() == .string {
-                texts[key] = String(decoding: JSONText.unescape(readString()), as: UTF8.self)
+            let kind = nextKind()
+            if key.lowercased() == name, kind == .string {
+                text = String(decoding: JSONText.unescape(readString()), as: UTF8.self)
             } else {
+                if key.lowercased() == name, kind != .null { isText = false }
                 skipValue()
             }
             if nextByte() == UInt8(ascii: ",") { position += 1 }
         }
-        position += 1
-        return texts
+        return isText ? text : nil
     }
 
     // MARK: Scalars

@@ -4,15 +4,28 @@ import WireFormat
 /// enumerations as strings, bytes as base64, and nothing for what has its default value.
 struct JSONWriter {
     /// Messages nest no deeper than transactions may.
-    private static let maximumDepth = 128
+    static let maximumDepth = 128
 
     let schema: Schema
     private(set) var json: [UInt8] = []
 
     init(schema: Schema) { self.schema = schema }
 
+    mutating func append(_ text: StaticString) {
+        json.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    mutating func append(_ text: [UInt8]) { json.append(contentsOf: text) }
+
+    /// What was written since the last time.
+    mutating func takeJSON() -> [UInt8] {
+        var taken: [UInt8] = []
+        swap(&taken, &json)
+        return taken
+    }
+
     /// A field of a message as it stands on the wire.
-    private struct Occurrence {
+    struct Occurrence {
         var place: Int
         var tag: WireTag
         var number: UInt64 = 0
@@ -80,7 +93,7 @@ struct JSONWriter {
         return order.map { occurrences[$0] }
     }
 
-    private func isDefault(_ value: Occurrence, _ kind: FieldKind) -> Bool {
+    func isDefault(_ value: Occurrence, _ kind: FieldKind) -> Bool {
         switch kind {
         case .message: false
         case .string, .bytes: value.bytes.isEmpty
@@ -131,7 +144,7 @@ struct JSONWriter {
         return numbers
     }
 
-    private mutating func writeValue(_ value: Occurrence, _ kind: FieldKind, _ depth: Int) throws(JSONMappingError) {
+    mutating func writeValue(_ value: Occurrence, _ kind: FieldKind, _ depth: Int) throws(JSONMappingError) {
         switch kind {
         case .message(let type): try write(value.bytes, as: type, depth: depth + 1)
         case .string: JSONText.append(value.bytes, to: &json)

@@ -162,6 +162,9 @@ public struct MessageMapping: Sendable {
         return writer.json
     }
 
+    /// The JSON of a message whose bytes come piece by piece.
+    public func pieces() -> JSONPieces { JSONPieces(schema, type: type) }
+
     /// The encoded message of a JSON value that ``JSONScanner`` accepted.
     /// - Throws: ``JSONMappingError``, worded as Go words it.
     public func message(_ json: ArraySlice<UInt8>) throws(JSONMappingError) -> [UInt8] {

@@ -36,6 +36,13 @@
         base = bytes
     }
 
+    /// A reader over `bytes` that goes on at byte `start`.
+    @inlinable public init(_ bytes: UnsafeRawBufferPointer, at start: Int) {
+        precondition(start >= 0 && start <= bytes.count, "WireReader: it begins within its bytes")
+        base = bytes
+        position = start
+    }
+
     /// Whether every byte has been read.
     @inlinable public var isAtEnd: Bool { offset >= base.count }
 

@@ -79,6 +79,25 @@ def test_health_without_a_leader(cluster_with):
     assert ask(port, "/livez")[0] == 200
     assert ask(port, "/readyz/serializable_read")[0] == 200
     assert ask(port, "/readyz/data_corruption")[0] == 200
+    status, kind, body = ask(port, "/readyz")
+    assert (status, kind) == (503, PLAIN)
+    assert re.search(r"^\[-\]linearizable_read failed: etcdserver: .+$", body, re.MULTILINE), body
+    assert "[+]serializable_read ok\n" in body and "[+]non_learner ok\n" in body
+    assert ask(port, "/readyz/linearizable_read")[0] == 503
+    assert ask(port, "/readyz?exclude=linearizable_read")[0] == 200
+
+
+def test_health_of_a_learner(cluster_with):
+    """It lives, and is not ready for what clients want of members."""
+    cluster = cluster_with("ours")
+    port = cluster.add("ours", learner=True).port
+    assert ask(port, "/livez")[0] == 200
+    status, kind, body = ask(port, "/readyz")
+    assert (status, kind) == (503, PLAIN)
+    assert "[-]non_learner failed: not supported for learner\n" in body
+    assert ask(port, "/readyz/non_learner")[0] == 503
+    wait_until(lambda: ask(port, "/readyz?exclude=non_learner")[0] == 200, "the learner to follow", 30)
+    wait_until(lambda: ask(port, "/health")[0] == 200, "the learner to be healthy", 30)
 
 
 def test_debug_variables(member_with):

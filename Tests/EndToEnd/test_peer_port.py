@@ -49,7 +49,8 @@ def test_answers_are_genuine_etcds(pair):
     }
     assert different == {}
     versions = [json.loads(ask(member, "GET", "/version", {}, b"")[1]) for member in (pair.genuine, pair.ours)]
-    assert [list(version) for version in versions] == [["etcdserver", "etcdcluster"]] * 2
+    # Since 3.6 the version of the storage is told too.
+    assert [list(version) for version in versions] == [["etcdserver", "etcdcluster"], ["etcdserver", "etcdcluster", "storage"]]
     for member in (pair.genuine, pair.ours):
         status, answer, kind, _ = ask(member, "GET", "/raft/probing", {}, b"")
         assert (status, kind) == (200, "text/plain; charset=utf-8")

@@ -14,7 +14,8 @@ import Testing
 
     private func exchange(_ client: RawClient, _ text: String) throws -> String {
         try client.write(Array(text.utf8))
-        return String(decoding: try client.readBytes(), as: UTF8.self)
+        // Answers tell the time.
+        return String(decoding: try client.readBytes(), as: UTF8.self).replacing(/date: [^\r]* GMT\r\n/, with: "")
     }
 
     @Test func http1RequestsShareTheConnection() throws {
