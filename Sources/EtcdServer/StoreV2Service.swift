@@ -49,20 +49,12 @@ final class StoreV2Service: Sendable {
         }
     }
 
-<<<<<<< HEAD
     /// What answers a request that reads keys or waits for them, before its body has come; nil when it is another one.
     func stream(_ call: HTTPCall) -> (any HTTPStreamHandler)? {
         guard ["GET", "HEAD"].contains(call.request.method), call.request.path.hasPrefix(Self.keysPath),
-            let path = try? Form.unescaped(call.request.path.utf8),
+            let path = try? Form.unescaped(call.request.escapedPath.utf8),
             let rest = Self.rest(of: path, behind: Self.keysPath), Self.cleaned(path) == path,
             let parsed = try? keysRequest(call, rest)
-=======
-    /// A watch for a request that is one, before its body has come; nil when it is something else.
-    func watch(_ call: HTTPCall) -> StoreV2Watch? {
-        guard call.request.method == "GET", call.request.path.hasPrefix(Self.keysPath),
-            let path = try? Form.unescaped(call.request.escapedPath.utf8),
-            let rest = Self.rest(of: path, behind: Self.keysPath), Self.cleaned(path) == path
->>>>>>> 7ace6b3 (HTTP as Go's servers speak it: answers go out in slices as clients read, large ones in JSON while they are made; targets with hosts and escapes, Host, Expect, Date, kept HTTP/1.0; WebSockets on used connections, whole before their end; /version tells the storage's version; /metrics compressed)
         else { return nil }
         if parsed.kind == .watch { return StoreV2Watch(call, parsed.request, service: self) }
         return StoreV2Read(call, parsed, self)
