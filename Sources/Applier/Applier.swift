@@ -62,6 +62,9 @@ public final class Applier {
     var wentBackAt: UInt64?
     /// Who is told how long each entry took; nil costs nothing.
     public var observer: (any ApplyObserver)?
+    /// When the entry before was applied, or the batch began: the next one is timed from here, so that each costs one
+    /// reading of the clock.
+    private var observedUntil: Int64 = 0
     /// What was done since the last ``takeCounts()``.
     var counts = OperationCounts()
     /// The commits since the last ``takeCommits()``.
@@ -122,6 +125,11 @@ public final class Applier {
         return compactedViews
     }
 
+    /// Begins to time entries. To be called before each batch of them, and after anything else in between.
+    public func beginObserving() {
+        if let observer { observedUntil = observer.now }
+    }
+
     /// Applies an entry that carries a request. `now` is in milliseconds of the monotonic clock that leases count by.
     ///
     /// An entry that the backend already holds, as a restart replays them, changes only what the backend does not keep.
@@ -132,6 +140,7 @@ public final class Applier {
         guard !entry.data.isEmpty else { return nil }
         return entry.data.span.withUnsafeBytes { (bytes) -> Outcome? in
             guard let request = try? RaftRequestView(bytes), let kind = request.kind, kind != .v2 else {
+                defer { beginObserving() }
                 return applyV2(bytes, entry)
             }
             let concernsCluster = [.clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet].contains(kind)
@@ -145,9 +154,10 @@ public final class Applier {
         _ request: RaftRequestView, _ kind: RaftRequestView.Kind, _ body: () -> Reply
     ) -> Reply {
         guard let observer else { return body() }
-        let start = observer.now
         let reply = body()
-        observer.applied(kind, request, reply, from: start, to: observer.now)
+        let end = observer.now
+        observer.applied(kind, request, reply, from: observedUntil, to: end)
+        observedUntil = end
         return reply
     }
 

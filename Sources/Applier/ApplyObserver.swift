@@ -33,7 +33,8 @@ public struct OperationCounts: Sendable, Equatable {
     }
 }
 
-/// Times the application of entries. Called by the applier's owner, once for each.
+/// Times the application of entries. Called by the applier's owner: the clock once at the beginning of a batch and once for
+/// each entry, for the end of one is the beginning of the next.
 public protocol ApplyObserver: AnyObject {
     /// The monotonic clock, in nanoseconds.
     var now: Int64 { get }

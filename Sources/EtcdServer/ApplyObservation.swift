@@ -6,19 +6,11 @@ import Metrics
 
 /// Times the application of each entry, and tells of those that take too long. Belongs to the member's thread.
 final class ApplyObservation: ApplyObserver {
-    private struct Series {
-        var succeeded: Histogram?
-        var failed: Histogram?
-    }
-
-    private let metrics: ServerMetrics
+    private var durations: KindHistograms
     private let slow: SlowRequests
-    /// By the kind's number, for those that come often.
-    private var usual: [Series] = Array(repeating: Series(), count: 16)
-    private var others: [RaftRequestView.Kind: Series] = [:]
 
     init(_ metrics: ServerMetrics, _ slow: SlowRequests) {
-        self.metrics = metrics
+        durations = KindHistograms { metrics.applyDurations["v3", $0, $1] }
         self.slow = slow
     }
 
@@ -28,24 +20,10 @@ final class ApplyObservation: ApplyObserver {
         _ kind: RaftRequestView.Kind, _ request: RaftRequestView, _ reply: Applier.Reply, from start: Int64,
         to end: Int64
     ) {
-        histogram(kind, succeeded: reply.countsAsSuccess).observe(nanoseconds: end - start)
+        durations[kind, succeeded: reply.countsAsSuccess].observe(nanoseconds: end - start)
         if end - start > slow.applyLimit {
             slow.noteApply(took: end - start, prefix: "", request: RequestText.describe(request), reply: reply)
         }
-    }
-
-    private func histogram(_ kind: RaftRequestView.Kind, succeeded: Bool) -> Histogram {
-        let number = kind.rawValue
-        if number < usual.count {
-            let found = succeeded ? usual[number].succeeded : usual[number].failed
-            if let found { return found }
-        }
-        var series = number < usual.count ? usual[number] : others[kind] ?? Series()
-        if let found = succeeded ? series.succeeded : series.failed { return found }
-        let made = metrics.applyDurations["v3", RequestText.name(kind), succeeded ? "true" : "false"]
-        if succeeded { series.succeeded = made } else { series.failed = made }
-        if number < usual.count { usual[number] = series } else { others[kind] = series }
-        return made
     }
 }
 
@@ -63,12 +41,37 @@ final class ReadObservation: Sendable {
     private let succeeded: Histogram
     private let failed: Histogram
     private let slow: SlowRequests
+    /// From the arrival of a request to its answer.
+    private let ranges: Outcomes
+    private let transactions: Outcomes
+
+    private struct Outcomes {
+        let succeeded: Histogram
+        let failed: Histogram
+
+        init(_ metrics: ServerMetrics, type: String) {
+            succeeded = metrics.requestDurations[type, "true"]
+            failed = metrics.requestDurations[type, "false"]
+        }
+    }
 
     init(_ metrics: MemberMetrics, _ slow: SlowRequests) {
         store = metrics.store
         succeeded = metrics.server.rangeDurations["true"]
         failed = metrics.server.rangeDurations["false"]
+        ranges = Outcomes(metrics.server, type: "Range")
+        transactions = Outcomes(metrics.server, type: "ReadonlyTxn")
         self.slow = slow
+    }
+
+    /// Notes a range that came at `arrival` and is refused before anything is read.
+    func noteRefusedRange(arrival: Int64) {
+        ranges.failed.observe(nanoseconds: Clock.nanoseconds - arrival)
+    }
+
+    /// Notes a transaction that only reads, came at `arrival` and is refused before anything is read.
+    func noteRefusedTransaction(arrival: Int64) {
+        transactions.failed.observe(nanoseconds: Clock.nanoseconds - arrival)
     }
 
     /// Runs a range that came at `arrival`, in nanoseconds of the monotonic clock.
@@ -82,6 +85,7 @@ final class ReadObservation: Sendable {
             store.ranges.add()
             let end = Clock.nanoseconds
             succeeded.observe(nanoseconds: end - start)
+            ranges.succeeded.observe(nanoseconds: end - arrival)
             if end - arrival > slow.applyLimit {
                 slow.noteApply(
                     took: end - arrival, prefix: "read-only range ", request: RequestText.describe(request),
@@ -92,6 +96,7 @@ final class ReadObservation: Sendable {
             store.ranges.add()
             let end = Clock.nanoseconds
             failed.observe(nanoseconds: end - start)
+            ranges.failed.observe(nanoseconds: end - arrival)
             if end - arrival > slow.applyLimit {
                 slow.noteApply(
                     took: end - arrival, prefix: "read-only range ", request: RequestText.describe(request),
@@ -104,12 +109,10 @@ final class ReadObservation: Sendable {
     /// Notes a range that is answered in pieces, when its length is known or it has failed.
     func noteRange(_ request: RangeRequest, arrival: Int64, _ outcome: LargeReads.Outcome) {
         store.ranges.add()
-        let took = Clock.nanoseconds - outcome.start
-        if case .failure = outcome.answer {
-            failed.observe(nanoseconds: took)
-        } else {
-            succeeded.observe(nanoseconds: took)
-        }
+        let end = Clock.nanoseconds
+        let isFailure = if case .failure = outcome.answer { true } else { false }
+        (isFailure ? failed : succeeded).observe(nanoseconds: end - outcome.start)
+        (isFailure ? ranges.failed : ranges.succeeded).observe(nanoseconds: end - arrival)
         noteSlow("read-only range ", arrival, outcome) { RequestText.describe(request) }
     }
 
@@ -118,6 +121,9 @@ final class ReadObservation: Sendable {
         if case .success(let answer) = outcome.answer {
             store.ranges.add(answer.counts.ranges)
             store.transactions.add(answer.counts.transactions)
+            transactions.succeeded.observe(nanoseconds: Clock.nanoseconds - arrival)
+        } else {
+            noteRefusedTransaction(arrival: arrival)
         }
         noteSlow("read-only txn ", arrival, outcome) { RequestText.describe(request) }
     }
@@ -139,8 +145,15 @@ final class ReadObservation: Sendable {
             store.ranges.add(counts.ranges)
             store.transactions.add(counts.transactions)
         }
-        let reply = try body(&counts)
+        let reply: [UInt8]
+        do throws(EtcdError) {
+            reply = try body(&counts)
+        } catch {
+            noteRefusedTransaction(arrival: arrival)
+            throw error
+        }
         let took = Clock.nanoseconds - arrival
+        transactions.succeeded.observe(nanoseconds: took)
         if took > slow.applyLimit {
             slow.noteApply(
                 took: took, prefix: "read-only txn ", request: RequestText.describe(request), reply: .message(reply))

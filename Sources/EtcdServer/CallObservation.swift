@@ -2,7 +2,6 @@ import EtcdAPI
 import GRPC
 import Logging
 import Metrics
-import Synchronization
 import Tracing
 
 /// Counts the calls of one method.
@@ -91,34 +90,5 @@ final class CallObservation: CallObserver {
             CallObservation(path, observation, versions: type(path) == "unary" ? unary : streams)
         }
         return observer
-    }
-}
-
-/// Counts calls by the version of the API that their clients say they speak.
-final class ClientVersions: Sendable {
-    /// Versions that are counted by themselves. Clients choose what they say, so there must be an end.
-    private static let limit = 32
-
-    private let family: Family<Counter>
-    private let type: String
-    private let unknown: Counter
-    private let known = Mutex<[(version: [UInt8], counter: Counter)]>([])
-
-    init(_ family: Family<Counter>, type: String) {
-        self.family = family
-        self.type = type
-        unknown = family[type, "unknown"]
-    }
-
-    func count(_ metadata: Metadata) {
-        guard let version = metadata.firstBytes("client-api-version") else { return unknown.add() }
-        let counter = known.withLock { known -> Counter in
-            if let entry = known.first(where: { $0.version == version }) { return entry.counter }
-            guard known.count < Self.limit else { return family[type, "other"] }
-            let counter = family[type, String(decoding: version, as: UTF8.self)]
-            known.append((version, counter))
-            return counter
-        }
-        counter.add()
     }
 }

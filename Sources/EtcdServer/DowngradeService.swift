@@ -58,7 +58,7 @@ final class DowngradeService: Sendable {
         let id = status.nextRequestID()
         let entry = member.core.downgradeEntry(target, id: id)
         status.pendingBytes.add(entry.count, ordering: .relaxed)
-        let proposal = Gateway.Proposal(id: id, entry: entry, cost: 0, call: call)
+        let proposal = Gateway.Proposal(id: id, kind: .downgradeInfoSet, entry: entry, cost: 0, call: call)
         member.send(
             .proposals(
                 Gateway.Proposals(

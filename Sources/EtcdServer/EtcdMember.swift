@@ -182,7 +182,8 @@ public final class EtcdMember: @unchecked Sendable {
         http = HTTPService(
             gateways: gateways, member: member, status: status, metrics: metrics, settings: configuration.http,
             auth: authority.publisher,
-            v2: StoreV2Service(configuration, member: member, status: status, large: large),
+            v2: StoreV2Service(
+                configuration, member: member, status: status, large: large, metrics: metrics.storeV2),
             audit: audit, bodyLimit: settings.maximumHTTPBody)
         let hashes = HashStore(
             hashers: hashers, publisher: publisher, logger: logger, metrics: metrics.store)

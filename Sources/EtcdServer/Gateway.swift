@@ -15,6 +15,7 @@ final class Gateway: @unchecked Sendable {
     /// A request for the log, encoded as its entry, and the call that waits for it.
     struct Proposal: Sendable {
         var id: UInt64
+        var kind: RaftRequestView.Kind
         var entry: [UInt8]
         /// What the request is counted with against the quota; 0 when it takes no space.
         var cost: Int

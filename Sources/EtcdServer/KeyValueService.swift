@@ -82,14 +82,18 @@ final class KeyValueService: Sendable {
         let arrival = Clock.nanoseconds
         let request = try message.withUnsafeBytes { try RangeRequest(decoding: $0) }
         try RequestCheck.check(request)
+        call.span?.begin(.range(request))
         if request.serializable {
             answer(call, request, publisher.latest(), arrival: arrival)
             return
         }
         gateway(call).readLinearizably { [self] view in
+            call.span?.noteReadIndex()
             switch view {
             case .success(let view): answer(call, request, view, arrival: arrival)
-            case .failure(let error): call.fail(Status(error))
+            case .failure(let error):
+                reads.noteRefusedRange(arrival: arrival)
+                call.fail(Status(error))
             }
         }
     }
@@ -99,8 +103,14 @@ final class KeyValueService: Sendable {
             // Many reads are confirmed together, and the answers to the first may be more than their client takes.
             if call.isOverdrawn { throw EtcdError.tooManyRequests }
             let header = self.header
-            let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
-                try Authorisation.keys(state, caller).check(request)
+            let checked: UInt64?
+            do throws(EtcdError) {
+                checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
+                    try Authorisation.keys(state, caller).check(request)
+                }
+            } catch {
+                reads.noteRefusedRange(arrival: arrival)
+                throw error
             }
             if isSmall(request, view), let response = try run(request, on: view, header, arrival) {
                 try authority.confirm(checked)
@@ -152,6 +162,7 @@ final class KeyValueService: Sendable {
         let (cost, answer) = try message.withUnsafeBytes { bytes in
             let request = try PutRequestView(bytes)
             try RequestCheck.check(request)
+            call.span?.begin(.put(key: request.key))
             let answer = request.prevKV ? expectedBytes(of: ExpectedReads(keys: [[UInt8](request.key)])) : 0
             return (RequestCost.put(key: request.key.count, value: request.value.count), answer)
         }
@@ -165,6 +176,7 @@ final class KeyValueService: Sendable {
     private func deleteRange(_ call: UnaryCall, _ message: [UInt8]) throws {
         let request = try message.withUnsafeBytes { try DeleteRangeRequest(decoding: $0) }
         try RequestCheck.check(request)
+        call.span?.begin(.deleteRange(request))
         let answer = expectedAnswer(to: request)
         guard authority.isEnabled else { return try propose(.deleteRange, message, cost: 0, call, answer: answer) }
         proposeChecked(.deleteRange, message, cost: 0, call, answer: answer) { walk throws(EtcdError) in
@@ -173,7 +185,8 @@ final class KeyValueService: Sendable {
     }
 
     private func compact(_ call: UnaryCall, _ message: [UInt8]) throws {
-        _ = try message.withUnsafeBytes { try CompactionRequest(decoding: $0) }
+        let request = try message.withUnsafeBytes { try CompactionRequest(decoding: $0) }
+        call.span?.begin(.compact(request))
         try propose(.compaction, message, cost: 0, call)
     }
 
@@ -190,7 +203,9 @@ final class KeyValueService: Sendable {
             }
         }
         try RequestCheck.check(request, limit: limits.txnOperations)
-        guard TxnQuery.isReadOnly(request) else {
+        let isReadOnly = TxnQuery.isReadOnly(request)
+        call.span?.begin(.txn(request, isReadOnly: isReadOnly))
+        guard isReadOnly else {
             try proposeTxn(request, message, call)
             return
         }
@@ -199,9 +214,12 @@ final class KeyValueService: Sendable {
             return
         }
         gateway(call).readLinearizably { [self] view in
+            call.span?.noteReadIndex()
             switch view {
             case .success(let view): answer(call, request, view, arrival: arrival)
-            case .failure(let error): call.fail(Status(error))
+            case .failure(let error):
+                reads.noteRefusedTransaction(arrival: arrival)
+                call.fail(Status(error))
             }
         }
     }
@@ -211,8 +229,14 @@ final class KeyValueService: Sendable {
         handling(call) {
             if call.isOverdrawn { throw EtcdError.tooManyRequests }
             let header = self.header
-            let checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
-                try Authorisation.keys(state, caller).check(request)
+            let checked: UInt64?
+            do throws(EtcdError) {
+                checked = try authority.permitReading(call) { state, caller throws(EtcdError) in
+                    try Authorisation.keys(state, caller).check(request)
+                }
+            } catch {
+                reads.noteRefusedTransaction(arrival: arrival)
+                throw error
             }
             if request.readsFewKeys {
                 let response = try run(request, on: view, header, arrival)
@@ -431,6 +455,6 @@ final class Gateways: Sendable {
         status.pendingBytes.add(entry.count, ordering: .relaxed)
         self[call.eventLoop].propose(
             Gateway.Proposal(
-                id: id, entry: entry, cost: cost, call: call, span: call.trace.flatMap { $0 as? CallSpan }, then: then))
+                id: id, kind: kind, entry: entry, cost: cost, call: call, span: call.span, then: then))
     }
 }

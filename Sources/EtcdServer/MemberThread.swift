@@ -90,6 +90,7 @@ final class MemberThread: @unchecked Sendable {
     var timers = Timers()
     /// When the turn began, in nanoseconds.
     var turnStart: Int64 = 0
+    lazy var durations = RequestDurations(running.metrics.server)
     /// What the metrics were told last.
     var alarms: [Alarm] = []
     var droppedChanges = 0
@@ -323,8 +324,8 @@ final class MemberThread: @unchecked Sendable {
             for proposal in batch.proposals {
                 answer(
                     Waiter(
-                        gateway: batch.gateway, call: proposal.call, then: proposal.then, bytes: proposal.entry.count,
-                        deadline: 0, arrival: 0, proposed: 0),
+                        gateway: batch.gateway, kind: proposal.kind, call: proposal.call, then: proposal.then,
+                        bytes: proposal.entry.count, deadline: 0, arrival: 0, proposed: 0),
                     .failure(.stopped))
             }
         }

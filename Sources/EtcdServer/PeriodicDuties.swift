@@ -61,7 +61,7 @@ extension MemberThread {
             waiters[id] = nil
             running.status.failedProposals.add(1, ordering: .relaxed)
             let start = waiter.deadline - core.settings.requestTimeout
-            answer(waiter, .failure(core.timeoutError(ofRequestFrom: start)))
+            refuse(waiter, core.timeoutError(ofRequestFrom: start))
         }
         expireConditions(now: now)
         expireStoreV2(now: now)

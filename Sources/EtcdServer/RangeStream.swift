@@ -39,10 +39,12 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         do {
             let request = try message.withUnsafeBytes { try RangeRequest(decoding: $0) }
             try RequestCheck.check(request)
+            call.span?.begin(.range(request))
             if request.serializable {
                 begin(request, publisher.latest())
             } else {
                 service.readLinearizably(call.eventLoop) { [self] view in
+                    call.span?.noteReadIndex()
                     switch view {
                     case .success(let view): begin(request, view)
                     case .failure(let error): finish(Status(error))

@@ -28,6 +28,6 @@ extension MemberThread {
     func answerRefusedForSpace(now: Int64) {
         guard !refusedForSpace.isEmpty else { return }
         let due = core.applier.isOutOfSpace ? refusedForSpace.takeAll() : refusedForSpace.takeExpired(now: now)
-        for waiter in due { answer(waiter, .failure(.noSpace)) }
+        for waiter in due { refuse(waiter, .noSpace) }
     }
 }

@@ -9,6 +9,7 @@ extension MemberThread {
     /// A call that waits for its log entry to be applied.
     struct Waiter {
         var gateway: Gateway
+        var kind: RaftRequestView.Kind
         var call: UnaryCall
         var then: Gateway.Reply?
         var span: CallSpan?
@@ -43,10 +44,11 @@ extension MemberThread {
                 nanoseconds: proposed - batch.arrival, times: batch.proposals.count)
             for proposal in batch.proposals {
                 let waiter = Waiter(
-                    gateway: batch.gateway, call: proposal.call, then: proposal.then, span: proposal.span,
-                    bytes: proposal.entry.count, deadline: deadline, arrival: batch.arrival, proposed: proposed)
+                    gateway: batch.gateway, kind: proposal.kind, call: proposal.call, then: proposal.then,
+                    span: proposal.span, bytes: proposal.entry.count, deadline: deadline, arrival: batch.arrival,
+                    proposed: proposed)
                 if let refusal = admission.refusal(waiting: waitingForLog) {
-                    answer(waiter, .failure(refusal))
+                    refuse(waiter, refusal)
                 } else if proposal.cost > 0 && !core.hasSpace(for: proposal.cost, now: now) {
                     refusedForSpace.add(waiter)
                 } else {
@@ -81,13 +83,18 @@ extension MemberThread {
             }
             waiter.span?.note(proposed: waiter.proposed, durable: turnStart, applied: applied)
             if applied - waiter.arrival > running.slow.callLimit { noteSlow(waiter, applied: applied) }
-            switch outcome.reply {
-            case .message(let message), .whenCompacted(_, let message): answer(waiter, .success(message))
-            case .failure(let error): answer(waiter, .failure(error))
-            case .storeV2: answer(waiter, .failure(EtcdError(.internal, "etcdserver: an answer of another kind")))
-            }
+            let reply: Result<[UInt8], EtcdError> =
+                switch outcome.reply {
+                case .message(let message), .whenCompacted(_, let message): .success(message)
+                case .failure(let error): .failure(error)
+                case .storeV2: .failure(EtcdError(.internal, "etcdserver: an answer of another kind"))
+                }
+            let succeeded = if case .success = reply { true } else { false }
+            durations.note(waiter.kind, succeeded: succeeded, from: waiter.arrival, to: applied)
+            answer(waiter, reply)
         }
         noteSync()
+        durations.flush(to: applied)
         stages.apply.observe(nanoseconds: applied - turnStart, times: count)
     }
 
@@ -114,6 +121,14 @@ extension MemberThread {
             guard let reads = waitingReads.removeValue(forKey: token) else { continue }
             reads.gateway.deliver(reads, .failure(error))
         }
+    }
+
+    /// Answers a request that came to nothing.
+    func refuse(_ waiter: Waiter, _ error: EtcdError) {
+        let now = Clock.nanoseconds
+        durations.note(waiter.kind, succeeded: false, from: waiter.arrival, to: now)
+        durations.flush(to: now)
+        answer(waiter, .failure(error))
     }
 
     func answer(_ waiter: Waiter, _ reply: Result<[UInt8], EtcdError>) {

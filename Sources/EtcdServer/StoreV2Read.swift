@@ -42,7 +42,7 @@ final class StoreV2Read: HTTPStreamHandler, @unchecked Sendable {
     func received(_ bytes: [UInt8]) {}
 
     func ended() {
-        service.outcome(of: parsed) { [self] result, place in
+        service.outcome(of: parsed, method: call.request.method) { [self] result, place in
             call.eventLoop.execute { [self] in answer(result, place) }
         }
     }

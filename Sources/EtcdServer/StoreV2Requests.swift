@@ -1,6 +1,7 @@
 import Applier
 import EtcdAPI
 import Member
+import Metrics
 import StoreV2
 import Synchronization
 
@@ -18,6 +19,8 @@ struct StoreV2Waiters {
     fileprivate var watchers: [UInt64: any StoreV2Watcher] = [:]
     /// Nil when nobody can ask for them.
     var statistics: MessageStatistics?
+    /// What the metrics show: the store's statistics and its watchers.
+    fileprivate var shown: (StoreV2Statistics, Int)?
     /// The last entry of an append that each follower has not answered, and when it was sent.
     var unanswered: [UInt64: (index: UInt64, sentAt: Int64)] = [:]
 }
@@ -132,6 +135,18 @@ extension MemberThread {
             watcher.happened(present)
             if !tree.hasWatcher(notification.watcher) { storeV2.watchers[notification.watcher] = nil }
         }
+        noteStoreV2(tree)
+    }
+
+    /// Has the metrics show what the store counts, once a turn; nobody looks at it while the API is switched off.
+    private func noteStoreV2(_ tree: KeyTree) {
+        guard storeV2.statistics != nil else { return }
+        let now = (tree.statistics, tree.watcherCount)
+        if let shown = storeV2.shown, shown == now { return }
+        storeV2.shown = now
+        var store = StoreV2Metrics.Store()
+        (store.changes, store.expirations, store.watchers) = (now.0.changes, now.0.expirations, now.1)
+        running.metrics.storeV2.note(store)
     }
 
     /// Gives up requests that have waited too long.

@@ -3,6 +3,7 @@ import EtcdAPI
 import GRPC
 import Member
 import Membership
+import Metrics
 import StoreV2
 
 /// The version-2 API over plain HTTP (`--enable-v2`), as etcd 3.4 serves it: keys, members, machines and statistics. There
@@ -13,14 +14,19 @@ final class StoreV2Service: Sendable {
     let name: String
     /// Where long answers are made.
     let large: LargeReads
+    let metrics: StoreV2Metrics
 
     static let keysPath = "/v2/keys"
     static let membersPath = "/v2/members"
     static let clusterHeader = "x-etcd-cluster-id"
 
     /// A service of the member called `name`; nil unless the API is switched on.
-    init?(_ configuration: MemberConfiguration, member: MemberThread, status: MemberStatus, large: LargeReads) {
+    init?(
+        _ configuration: MemberConfiguration, member: MemberThread, status: MemberStatus, large: LargeReads,
+        metrics: StoreV2Metrics
+    ) {
         guard configuration.v2.isEnabled else { return nil }
+        self.metrics = metrics
         self.member = member
         self.status = status
         self.large = large
@@ -56,7 +62,10 @@ final class StoreV2Service: Sendable {
             let rest = Self.rest(of: path, behind: Self.keysPath), Self.cleaned(path) == path,
             let parsed = try? keysRequest(call, rest)
         else { return nil }
-        if parsed.kind == .watch { return StoreV2Watch(call, parsed.request, service: self) }
+        if parsed.kind == .watch {
+            metrics.watchRequests.add()
+            return StoreV2Watch(call, parsed.request, service: self)
+        }
         return StoreV2Read(call, parsed, self)
     }
 
@@ -95,14 +104,30 @@ final class StoreV2Service: Sendable {
         guard parsed.kind == .logged else {
             return refuse(call, StoreV2Error(.invalidField, "a request that reads has no body"))
         }
-        outcome(of: parsed) { [self] in answer(call, $0, $1, hidesNodes: parsed.hidesNodes) }
+        outcome(of: parsed, method: call.request.method) { [self] in
+            answer(call, $0, $1, hidesNodes: parsed.hidesNodes)
+        }
     }
 
     /// Calls `body`, on the member's thread or at once on the caller's, with what comes of a request that does not wait.
     func outcome(
-        of parsed: KeysRequest, _ body: @escaping @Sendable (Result<StoreV2Event, StoreV2Error>, Place) -> Void
+        of parsed: KeysRequest, method: String,
+        _ then: @escaping @Sendable (Result<StoreV2Event, StoreV2Error>, Place) -> Void
     ) {
         var request = parsed.request
+        let isQuorumRead = parsed.kind == .logged && method == "GET"
+        let counted = metrics.begin(isQuorumRead ? "QGET" : method, at: Clock.nanoseconds)
+        if parsed.kind == .read || isQuorumRead {
+            metrics.reads[request.recursive ? "getRecursive" : "get"].add()
+        }
+        let body: @Sendable (Result<StoreV2Event, StoreV2Error>, Place) -> Void = { result, place in
+            if case .failure(let error) = result {
+                counted.ended(at: Clock.nanoseconds, failure: error.code.status)
+            } else {
+                counted.ended(at: Clock.nanoseconds, failure: nil)
+            }
+            then(result, place)
+        }
         guard parsed.kind == .logged else {
             return member.perform { [request] member in
                 body(Result { () throws(StoreV2Error) in try member.readStoreV2(request) }, Place(member))

@@ -184,6 +184,8 @@ public struct StreamCall: Sendable {
     public var eventLoop: any EventLoop { carrier.eventLoop }
     /// When the client stops waiting; nil when it set no limit.
     public var deadline: NIODeadline? { carrier.deadline }
+    /// Who follows this call, if anybody does. Only on `eventLoop`.
+    public var trace: (any CallTrace)? { carrier.trace }
     /// Whether the call is over without having been finished. Only on `eventLoop`.
     public var isCancelled: Bool { carrier.isCancelled }
     /// How many bytes of replies are queued. Only on `eventLoop`.

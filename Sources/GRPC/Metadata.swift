@@ -76,6 +76,20 @@ public struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         return found
     }
 
+    /// What `body` makes of the first value of `name` as it is on the wire, or of nil when there is none. Nothing is
+    /// copied. `name` is one that does not end in `-bin`.
+    public func withFirst<Result>(_ name: StaticString, _ body: (UnsafeRawBufferPointer?) -> Result) -> Result {
+        let wanted = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        return storage.withUnsafeBytes { bytes in
+            var offset = 0
+            while offset < bytes.count {
+                let (name, value) = Self.field(in: bytes, at: &offset)
+                if name.count == wanted.count, name.elementsEqual(wanted) { return body(value) }
+            }
+            return body(nil)
+        }
+    }
+
     /// All values of `name` in order, decoded where the name ends in `-bin`. Several binary values in one field,
     /// separated by commas, count as several.
     public func all(_ name: String) -> [[UInt8]] {
@@ -106,16 +120,25 @@ public struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         storage.withUnsafeBytes { bytes in
             var offset = 0
             while offset < bytes.count {
-                let nameLength = Int(bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-                let valueLength = Int(bytes.loadUnaligned(fromByteOffset: offset + 2, as: UInt32.self))
-                let name = offset + Self.fieldHeader
-                let value = name + nameLength
-                offset = value + valueLength
-                body(
-                    UnsafeRawBufferPointer(rebasing: bytes[name..<value]),
-                    UnsafeRawBufferPointer(rebasing: bytes[value..<offset]))
+                let (name, value) = Self.field(in: bytes, at: &offset)
+                body(name, value)
             }
         }
+    }
+
+    /// The field that begins at `offset`, which moves behind it.
+    private static func field(
+        in bytes: UnsafeRawBufferPointer, at offset: inout Int
+    ) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        let nameLength = Int(bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+        let valueLength = Int(bytes.loadUnaligned(fromByteOffset: offset + 2, as: UInt32.self))
+        let name = offset + fieldHeader
+        let value = name + nameLength
+        offset = value + valueLength
+        return (
+            UnsafeRawBufferPointer(rebasing: bytes[name..<value]),
+            UnsafeRawBufferPointer(rebasing: bytes[value..<offset])
+        )
     }
 
     /// Appends one field in wire form to a flat list.

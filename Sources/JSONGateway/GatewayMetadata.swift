@@ -18,6 +18,8 @@ enum GatewayMetadata {
             switch name {
             case "authorization": metadata.add("authorization", value)
             case "user-agent": metadata.add("grpcgateway-user-agent", value)
+            // etcd's gateway passes it on only as Grpc-Metadata-Traceparent, which works here too.
+            case "traceparent": metadata.add("traceparent", value)
             default:
                 guard name.hasPrefix(prefix) else { continue }
                 let key = String(name.dropFirst(prefix.count))

@@ -381,6 +381,7 @@ public final class MemberCore {
                 votes = []
                 output.appends.append(order)
             case LocalThread.apply:
+                applier.beginObserving()
                 for entry in message.entries { apply(entry, now: now) }
                 route(message.responses)
             default:
@@ -428,7 +429,10 @@ public final class MemberCore {
         case .configurationChange: applyConfigurationChange(entry)
         case .configurationChangeV2: applyConfigurationChangeV2(entry)
         }
-        if isNew && entry.type != .normal { applier.save(confState) }
+        if entry.type != .normal {
+            if isNew { applier.save(confState) }
+            applier.beginObserving()
+        }
         appliedIndex = entry.index
         bytesSinceSnapshot += entry.data.count
         lastAppliedTerm = entry.term

@@ -8,6 +8,7 @@ public final class MemberMetrics: Sendable {
     public let leases: LeaseMetrics
     public let calls: CallMetrics
     public let stages: StageMetrics
+    public let storeV2: StoreV2Metrics
     public let process: ProcessMetrics
     public let audit: AuditMetrics
     private let scrapes: ScrapeMetrics
@@ -21,6 +22,7 @@ public final class MemberMetrics: Sendable {
         leases = LeaseMetrics(registry)
         calls = CallMetrics(registry, extensive: extensive)
         stages = StageMetrics(registry)
+        storeV2 = StoreV2Metrics(registry)
         process = ProcessMetrics(registry)
         audit = AuditMetrics(registry)
         scrapes = ScrapeMetrics(registry)

@@ -20,6 +20,8 @@ public final class ServerMetrics: Sendable {
     public let applyDurations: Family<Histogram>
     /// The time of a range, by success.
     public let rangeDurations: Family<Histogram>
+    /// The time of a request from its arrival to its outcome, by the kind of request and success.
+    public let requestDurations: Family<Histogram>
     /// Alarms of all members, by member and kind.
     public let alarms: Family<Gauge>
     public let streamFailures: Family<Counter>
@@ -62,6 +64,9 @@ public final class ServerMetrics: Sendable {
         rangeDurations = registry.histograms(
             "etcd_server_range_duration_seconds", "The latency distributions of txn.Range", labels: ["success"],
             bounds: Buckets.memory)
+        requestDurations = registry.histograms(
+            "etcd_server_request_duration_seconds", "Response latency distribution in seconds for each type.",
+            labels: ["type", "success"], bounds: Buckets.disk)
         alarms = registry.gauges(
             "etcd_debugging_server_alarms",
             "Alarms for every member in cluster. 1 for 'server_id' label with current ID. "

@@ -8,7 +8,16 @@ public struct StoreV2Statistics: Equatable, Sendable {
     private var successes = [UInt64](repeating: 0, count: Kind.allCases.count)
     private var failures = [UInt64](repeating: 0, count: Kind.allCases.count)
     /// Nodes that expired.
-    var expirations: UInt64 = 0
+    public internal(set) var expirations: UInt64 = 0
+
+    /// The requests that change something, by the names of their actions, whether they did or not; those that never came
+    /// are left out.
+    public var changes: [(action: String, count: UInt64)] {
+        Kind.allCases.enumerated().compactMap { position, kind in
+            let count = successes[position] + failures[position]
+            return kind == .gets || count == 0 ? nil : (kind == .sets ? "set" : kind.rawValue, count)
+        }
+    }
 
     mutating func count(_ kind: Kind, success: Bool) {
         let position = Kind.allCases.firstIndex(of: kind) ?? 0

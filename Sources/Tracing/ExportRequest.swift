@@ -45,6 +45,7 @@ enum ExportRequest {
         var any = WireWriter()
         switch value {
         case .text(let text): any.alwaysBytes(1, Array(text.utf8))
+        case .flag(let flag): any.alwaysVarint(2, flag ? 1 : 0)
         case .number(let number): any.alwaysVarint(3, UInt64(bitPattern: number))
         }
         var writer = WireWriter()

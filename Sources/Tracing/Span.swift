@@ -12,6 +12,7 @@ public struct Span: Sendable, Equatable {
     public enum Value: Sendable, Equatable {
         case text(String)
         case number(Int64)
+        case flag(Bool)
     }
 
     /// The trace, this span, and whether it is recorded.
