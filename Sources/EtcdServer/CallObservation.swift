@@ -11,7 +11,7 @@ final class CallObservation: CallObserver {
     private let versions: ClientVersions
     private let slow: SlowRequests
     /// Streams that ended for another reason than their clients' wish; only of the calls that etcd counts so.
-    private let streamFailures: Counter?
+    private let streamFailures: (receiving: Counter, sending: Counter)?
     private let path: String
     private let tracer: Tracer?
     /// A call that takes longer is told of, in nanoseconds; a stream may take as long as it likes.
@@ -25,8 +25,9 @@ final class CallObservation: CallObserver {
         self.path = path
         let failures = observation.metrics.server.streamFailures
         switch EtcdMethod(path: path) {
-        case .watch: streamFailures = failures["send", "watch"]
-        case .leaseKeepAlive: streamFailures = failures["send", "lease-keepalive"]
+        case .watch: streamFailures = (failures["receive", "watch"], failures["send", "watch"])
+        case .leaseKeepAlive:
+            streamFailures = (failures["receive", "lease-keepalive"], failures["send", "lease-keepalive"])
         default: streamFailures = nil
         }
         tracer = observation.tracer
@@ -57,7 +58,16 @@ final class CallObservation: CallObserver {
         method.handled[call.code.rawValue].add()
         method.durations?.observe(nanoseconds: call.duration.nanoseconds)
         if call.duration.nanoseconds > slowLimit { slow.noteCall(call) }
-        if let streamFailures, call.code != .ok, call.code != .cancelled { streamFailures.add() }
+        if let streamFailures { note(call.code, streamFailures) }
+    }
+
+    /// What cannot be understood is answered with "internal"; whatever else ends a stream keeps it from being sent.
+    private func note(_ code: Status.Code, _ failures: (receiving: Counter, sending: Counter)) {
+        switch code {
+        case .ok, .cancelled: return
+        case .internal: failures.receiving.add()
+        default: failures.sending.add()
+        }
     }
 
     /// The kind of a method as gRPC's metrics name it.
