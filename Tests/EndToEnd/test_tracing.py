@@ -127,7 +127,8 @@ def test_a_rate_traces_calls_that_say_nothing(member_with, collector):
     client = Client(member.endpoint)
     for number in range(10):
         client.call("KV.Put", key=b"k", value=b"v")
-    assert client.call("KV.Put", key=b"k", lease=12345).code == "NOT_FOUND"
+    refused = client.call("KV.Put", key=b"k", lease=12345)
+    assert refused.code == "NOT_FOUND", f"{refused}\n{member.log_end()}"
     client.call("KV.Range", key=b"k")
     client.close()
     wait_until(lambda: len(collector.named("etcdserverpb.KV/Put")) >= 11, "the spans", 20)
