@@ -159,7 +159,7 @@ let package = Package(
         tests(
             "PeerTransportTests",
             [
-                "Backend", "Bolt", "Disk", "Membership", "PeerProtocol", "PeerTransport", "RaftMessages",
+                "Backend", "Bolt", "Disk", "Membership", "Metrics", "PeerProtocol", "PeerTransport", "RaftMessages",
                 "WriteAheadLog", log,
             ] + nio),
         tests(

@@ -22,7 +22,7 @@ final class ApplyObservation: ApplyObserver {
     ) {
         durations[kind, succeeded: reply.countsAsSuccess].observe(nanoseconds: end - start)
         if end - start > slow.applyLimit {
-            slow.noteApply(took: end - start, prefix: "", request: RequestText.describe(request), reply: reply)
+            slow.noteApply(took: end - start, request: RequestText.describe(request), reply: reply)
         }
     }
 }
@@ -87,8 +87,8 @@ final class ReadObservation: Sendable {
             succeeded.observe(nanoseconds: end - start)
             ranges.succeeded.observe(nanoseconds: end - arrival)
             if end - arrival > slow.applyLimit {
-                slow.noteApply(
-                    took: end - arrival, prefix: "read-only range ", request: RequestText.describe(request),
+                slow.noteRead(
+                    stages(arrival, start, end), prefix: "read-only range ", request: RequestText.describe(request),
                     reply: .message(reply))
             }
             return reply
@@ -98,8 +98,8 @@ final class ReadObservation: Sendable {
             failed.observe(nanoseconds: end - start)
             ranges.failed.observe(nanoseconds: end - arrival)
             if end - arrival > slow.applyLimit {
-                slow.noteApply(
-                    took: end - arrival, prefix: "read-only range ", request: RequestText.describe(request),
+                slow.noteRead(
+                    stages(arrival, start, end), prefix: "read-only range ", request: RequestText.describe(request),
                     reply: .failure(error))
             }
             throw error
@@ -131,15 +131,22 @@ final class ReadObservation: Sendable {
     private func noteSlow(
         _ prefix: String, _ arrival: Int64, _ outcome: LargeReads.Outcome, _ request: () -> String
     ) {
-        let took = Clock.nanoseconds - arrival
-        guard took > slow.applyLimit else { return }
-        slow.noteApply(took: took, prefix: prefix, request: request(), outcome: outcome.answer.map(\.length))
+        let end = Clock.nanoseconds
+        guard end - arrival > slow.applyLimit else { return }
+        slow.noteRead(
+            stages(arrival, outcome.start, end), prefix: prefix, request: request(),
+            outcome: outcome.answer.map(\.length))
+    }
+
+    private func stages(_ arrival: Int64, _ start: Int64, _ end: Int64) -> SlowRequests.ReadStages {
+        SlowRequests.ReadStages(index: start - arrival, read: end - start)
     }
 
     /// Runs a transaction that only reads.
     func transaction(
         _ request: TxnRequest, arrival: Int64, _ body: (inout OperationCounts) throws(EtcdError) -> [UInt8]
     ) throws(EtcdError) -> [UInt8] {
+        let start = Clock.nanoseconds
         var counts = OperationCounts()
         defer {
             store.ranges.add(counts.ranges)
@@ -152,11 +159,12 @@ final class ReadObservation: Sendable {
             noteRefusedTransaction(arrival: arrival)
             throw error
         }
-        let took = Clock.nanoseconds - arrival
-        transactions.succeeded.observe(nanoseconds: took)
-        if took > slow.applyLimit {
-            slow.noteApply(
-                took: took, prefix: "read-only txn ", request: RequestText.describe(request), reply: .message(reply))
+        let end = Clock.nanoseconds
+        transactions.succeeded.observe(nanoseconds: end - arrival)
+        if end - arrival > slow.applyLimit {
+            slow.noteRead(
+                stages(arrival, start, end), prefix: "read-only txn ", request: RequestText.describe(request),
+                reply: .message(reply))
         }
         return reply
     }

@@ -32,13 +32,42 @@ final class SlowRequests: Sendable {
         self.logger = logger
     }
 
-    /// An entry, or a read, took too long.
-    func noteApply(took: Int64, prefix: String, request: String, reply: Applier.Reply) {
-        slowApplies.add()
-        var fields: Logger.Metadata = [
+    /// Where the time of a read went, in nanoseconds.
+    struct ReadStages {
+        /// Until what was committed when it came was known and applied here.
+        var index: Int64
+        /// The reading itself; of one in pieces until its length was known.
+        var read: Int64
+    }
+
+    /// An entry took too long.
+    func noteApply(took: Int64, request: String, reply: Applier.Reply) {
+        note(reply, fields(took, "", request))
+    }
+
+    /// A read took too long.
+    func noteRead(_ stages: ReadStages, prefix: String, request: String, reply: Applier.Reply) {
+        note(reply, fields(stages, prefix, request))
+    }
+
+    private func fields(_ stages: ReadStages, _ prefix: String, _ request: String) -> Logger.Metadata {
+        var fields = fields(stages.index + stages.read, prefix, request)
+        fields["stage"] = stages.index > stages.read ? "read_index" : "read"
+        fields["read_index"] = .string(DurationText.of(stages.index))
+        fields["read"] = .string(DurationText.of(stages.read))
+        return fields
+    }
+
+    private func fields(_ took: Int64, _ prefix: String, _ request: String) -> Logger.Metadata {
+        [
             "took": .string(DurationText.of(took)), "expected-duration": .string(DurationText.of(applyLimit)),
             "prefix": .string(prefix), "request": .string(request),
         ]
+    }
+
+    private func note(_ reply: Applier.Reply, _ fields: Logger.Metadata) {
+        slowApplies.add()
+        var fields = fields
         switch reply {
         case .message(let message), .whenCompacted(_, let message):
             fields["response"] = .string("size:\(message.count)")
@@ -51,12 +80,9 @@ final class SlowRequests: Sendable {
     }
 
     /// A read that is answered in pieces took too long until its length was known, or until it failed.
-    func noteApply(took: Int64, prefix: String, request: String, outcome: Result<Int, EtcdError>) {
+    func noteRead(_ stages: ReadStages, prefix: String, request: String, outcome: Result<Int, EtcdError>) {
         slowApplies.add()
-        var fields: Logger.Metadata = [
-            "took": .string(DurationText.of(took)), "expected-duration": .string(DurationText.of(applyLimit)),
-            "prefix": .string(prefix), "request": .string(request),
-        ]
+        var fields = fields(stages, prefix, request)
         switch outcome {
         case .success(let size): fields["response"] = .string("size:\(size)")
         case .failure(let error):

@@ -10,6 +10,8 @@ public final class SpanExporter: Sendable {
     /// OpenTelemetry's usual times: between two batches, and for one.
     private static let interval = Duration.seconds(5)
     private static let timeout = TimeAmount.seconds(10)
+    /// What waits when the process ends is not waited for as long.
+    private static let lastTimeout = TimeAmount.seconds(2)
     private static let scope = "swift-etcd"
     private static let client: ClientConnection.Configuration = {
         var configuration = ClientConnection.Configuration()
@@ -66,7 +68,7 @@ public final class SpanExporter: Sendable {
         guard let running = task.withLock({ $0 }) else { return }
         running.cancel()
         var connection = await running.value
-        try? await sendAll(&connection)
+        try? await sendAll(&connection, timeout: Self.lastTimeout)
         try? await connection?.close()
     }
 
@@ -76,7 +78,7 @@ public final class SpanExporter: Sendable {
         var isFailing = false
         while !Task.isCancelled {
             do {
-                try await sendAll(&connection)
+                try await sendAll(&connection, timeout: Self.timeout)
                 isFailing = false
             } catch {
                 if !isFailing { failed("\(error)") }
@@ -89,7 +91,7 @@ public final class SpanExporter: Sendable {
         return connection
     }
 
-    private func sendAll(_ connection: inout ClientConnection?) async throws {
+    private func sendAll(_ connection: inout ClientConnection?, timeout: TimeAmount) async throws {
         while tracer.waitingCount > 0 {
             let open: ClientConnection
             if let connection {
@@ -103,7 +105,7 @@ public final class SpanExporter: Sendable {
             do {
                 _ = try await open.unary(
                     ExportRequest.path,
-                    ExportRequest.encode(batch, resource: resource, scope: Self.scope), timeout: Self.timeout)
+                    ExportRequest.encode(batch, resource: resource, scope: Self.scope), timeout: timeout)
                 sent.add(UInt64(batch.count), ordering: .relaxed)
             } catch {
                 tracer.lose(batch.count)

@@ -8,6 +8,7 @@ import Testing
 @Suite struct CompatibilityListTests {
     private static let everyFlag = "ConfigurationTests/EveryFlagTests/eachWayIsTheSame"
     private static let manners = "Tests/EndToEnd/test_manners.py::"
+    private static let endToEnd = "Tests/EndToEnd/"
     private static let configuration = "Tests/EndToEnd/test_configuration.py::"
 
     /// Flags of other versions, which etcd 3.7 refuses as unknown.
@@ -36,7 +37,10 @@ import Testing
         "name": ["Tests/EndToEnd/test_cli.py::test_environment"],
         "data-dir": ["Tests/EndToEnd/test_cli.py::test_environment"],
         "wal-dir": ["Tests/EndToEnd/test_cli.py::test_wal_directory"],
-        "max-txn-ops": ["Tests/EndToEnd/test_cli.py::test_environment"],
+        "max-txn-ops": [
+            endToEnd + "test_cli.py::test_environment",
+            endToEnd + "test_grpc_kv_differential.py::test_txn_limit_follows_its_flag",
+        ],
         "listen-client-urls": [manners + "test_unix_socket"],
         "listen-peer-urls": [manners + "test_peers_by_unix_sockets"],
         "initial-advertise-peer-urls": [manners + "test_peers_by_unix_sockets"],
@@ -59,6 +63,56 @@ import Testing
         ],
         "version": [configuration + "test_help_and_version"],
         "feature-gates": ["ConfigurationTests/ConsistencyTests"],
+        "snapshot-count": [endToEnd + "test_metrics_moving.py::test_files_of_snapshots_are_timed"],
+        "snapshot-catchup-entries": [
+            endToEnd + "test_snapshots.py::test_watchers_miss_nothing_and_hear_nothing_twice"
+        ],
+        "max-request-bytes": [endToEnd + "test_grpc_kv_differential.py::test_request_size"],
+        "auto-compaction-mode": [
+            manners + "test_old_revisions_go_by_themselves", "MemberTests/AutoCompactorTests",
+        ],
+        "auto-compaction-retention": [
+            manners + "test_old_revisions_go_by_themselves", "MemberTests/AutoCompactorTests",
+        ],
+        "listen-client-http-urls": [endToEnd + "test_http_paths.py::test_listeners_for_http"],
+        "listen-metrics-urls": [endToEnd + "test_http_paths.py::test_listeners_for_metrics"],
+        "enable-grpc-gateway": [endToEnd + "test_json_differential.py::test_without_gateway"],
+        "cors": [endToEnd + "test_json_differential.py::test_origins"],
+        "host-whitelist": [endToEnd + "test_json_differential.py::test_hosts"],
+        "metrics": [
+            endToEnd + "test_metrics_moving.py::test_times_of_calls_are_there_only_with_extensive_metrics"
+        ],
+        "warning-apply-duration": [
+            endToEnd + "test_metrics.py::test_slow_requests_are_logged_with_the_stage_that_took_the_time"
+        ],
+        "warning-unary-request-duration": [
+            endToEnd + "test_metrics.py::test_slow_requests_are_logged_with_the_stage_that_took_the_time"
+        ],
+        "enable-distributed-tracing": [
+            endToEnd + "test_tracing.py::test_each_operation_has_a_span_with_its_stages"
+        ],
+        "distributed-tracing-address": [
+            endToEnd + "test_tracing.py::test_each_operation_has_a_span_with_its_stages"
+        ],
+        "distributed-tracing-service-name": [endToEnd + "test_tracing.py::test_the_spans_of_a_put_in_a_cluster"],
+        "distributed-tracing-instance-id": [endToEnd + "test_tracing.py::test_the_spans_of_a_put_in_a_cluster"],
+        "distributed-tracing-sampling-rate": [
+            endToEnd + "test_tracing.py::test_a_rate_traces_calls_that_say_nothing"
+        ],
+        "grpc-keepalive-min-time": ["GRPCTests/ConnectionTests"],
+        "grpc-keepalive-interval": ["GRPCTests/ConnectionTests"],
+        "grpc-keepalive-timeout": ["GRPCTests/ConnectionTests"],
+        "force-new-cluster": [endToEnd + "test_bootstrap.py::test_force_new_cluster"],
+        "initial-cluster-state": [endToEnd + "test_bootstrap.py::test_joins"],
+        "discovery": [endToEnd + "test_discovery.py::test_version_2"],
+        "discovery-proxy": [endToEnd + "test_discovery.py::test_version_2_through_a_proxy"],
+        "discovery-token": [endToEnd + "test_discovery.py::test_version_3"],
+        "discovery-endpoints": [endToEnd + "test_discovery.py::test_version_3"],
+        "discovery-user": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
+        "discovery-password": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
+        "discovery-srv": [endToEnd + "test_discovery.py::test_service_records"],
+        "corrupt-check-time": [endToEnd + "test_corruption.py::test_the_leader_compares_all_members"],
+        "compact-hash-check-time": [endToEnd + "test_corruption.py::test_compactions_are_compared"],
         "max-learners": [configuration + "test_deprecated_flags_warn_and_work"],
         "proxy": ["ConfigurationTests/ConfigurationTests/allMistakesAreNamedAtOnce"],
         "discovery-fallback": ["ConfigurationTests/ConfigurationTests/mistakesAreNamed"],
@@ -87,7 +141,10 @@ import Testing
     private static func why(_ flag: FlagDefinition, named name: String) -> String {
         if case .none(let reason) = flag.effect { return "taken with a warning and without effect: \(reason)" }
         if flag.kind == .ignored { return "" }
-        if name.hasPrefix("audit-log-") { return "etcd has no audit log" }
+        if name.hasPrefix("audit-log-") { return "only here: etcd has no audit log" }
+        if name == "grpc-gateway-errors" {
+            return "only here: the form of errors in JSON, that of etcd 3.4 and 3.5 or that of 3.6 and 3.7"
+        }
         if let difference = differences[flag.name] { return difference }
         if older.contains(name) || name.hasPrefix("experimental-") || name == "log-output" {
             return "of etcd before 3.7, and still taken"

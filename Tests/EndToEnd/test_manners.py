@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import settings
-from harness.api import Client
+from harness.api import Client, Failure
 from harness.etcdctl import Session
 from harness.member import Member, clean_environment
 from harness.ports import free_port
@@ -299,6 +299,24 @@ def test_compaction_in_small_batches(member_with):
     ctl.quiet("compact", 10, "--physical")
     wait_until(lambda: "finished scheduled compaction" in member.log(), "the compaction to end")
     assert time.monotonic() - begun > 0.3
+
+
+@pytest.mark.parametrize("binary", (settings.GENUINE, settings.UNDER_TEST), ids=("genuine", "ours"))
+def test_old_revisions_go_by_themselves(member_with, binary):
+    member = member_with(binary, "--auto-compaction-mode=periodic", "--auto-compaction-retention=1s").start()
+    client = Client(member.endpoint)
+    for number in range(5):
+        assert client.call("KV.Put", key=b"k", value=b"%d" % number).header.revision == number + 2
+
+    def is_compacted() -> bool:
+        # Revisions go on, or there would be none to go.
+        client.call("KV.Put", key=b"other")
+        answer = client.call("KV.Range", key=b"k", revision=3)
+        return isinstance(answer, Failure) and "has been compacted" in answer.details
+
+    wait_until(is_compacted, "the compaction", 60, interval=0.25)
+    assert client.call("KV.Range", key=b"k").kvs[0].value == b"4"
+    client.close()
 
 
 @pytest.mark.ours_only

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ABSENT = {
     r"go_.*|etcd_server_go_version": "there is no Go here",
     r"etcd_grpc_proxy_.*": "there is no gRPC proxy in this server; in etcd's they are always 0",
-    r"etcd_debugging_store_.*": "there only where the version-2 store is switched on",
+    r"etcd_debugging_store_(reads|writes)_total": "what clients ask of the version-2 store; etcd counts what it does itself",
     r"etcd_debugging_disk_backend_commit_(rebalance|spill|write)_duration_seconds": "phases of bbolt's commit",
 }
 
@@ -193,11 +193,22 @@ def test_metrics_of_later_versions(member_with):
     assert {dict(labels)["success"] for (name, labels), value in ranges.samples.items() if value} == {"true", "false"}
     stages = scraped["swift_etcd_request_stage_seconds"]
     puts = scraped["grpc_server_handled_total"].value(grpc_method="Put")
-    for stage in ("queue", "sync", "apply", "reply"):
+    for stage in ("queue", "sync", "apply", "reply", "read_index"):
         count = sum(
             value for (name, labels), value in stages.samples.items()
             if name.endswith("_count") and dict(labels)["stage"] == stage)
-        assert count >= puts > 0, stage
+        assert count >= (puts if stage != "read_index" else 1) > 0, stage
+    # What came of a compaction, a defragmentation and watches.
+    for name in (
+        "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+        "etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds", "swift_etcd_disk_backend_defrag_pause_seconds",
+        "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",
+        "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+        "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds"):
+        assert scraped[name].count >= 1, name
+    assert scraped["etcd_debugging_mvcc_db_compaction_last"].value() > 1.6e9
+    for name in ("process_network_receive_bytes_total", "process_network_transmit_bytes_total"):
+        assert scraped[name].value() > 0
     features = scraped["etcd_server_feature_enabled"]
     assert features.value(name="LeaseCheckpoint", stage="ALPHA") == 0
     assert features.value(name="TxnModeWriteWithSharedBuffer", stage="BETA") == 1
@@ -238,6 +249,11 @@ def test_what_members_of_a_cluster_count_of_each_other(directory):
             "the loss of a member")
         assert metrics.scrape(url(cluster.members[0]))["etcd_network_active_peers"].value(
             Remote=f"{gone.id:x}") == 0
+        # Whoever leads goes on with its heartbeats, which get lost.
+        wait_until(
+            lambda: any(
+                metrics.scrape(url(member))["etcd_network_peer_sent_failures_total"].value(To=f"{gone.id:x}") > 0
+                for member in cluster.running()), "messages that are lost")
     finally:
         cluster.close()
 
@@ -260,6 +276,8 @@ def test_slow_requests_are_logged_with_the_stage_that_took_the_time(member_with)
         assert {"took", "expected-duration", "request", "response"} <= set(line)
         assert re.fullmatch(r"[0-9.]+(ns|µs|ms|s)", line["took"])
     assert applies["read-only range "]["request"] == 'key:"slow" '
+    for kind in ("read-only range ", "read-only txn "):
+        assert applies[kind]["stage"] in ("read_index", "read") and {"read_index", "read"} <= set(applies[kind])
     puts = [line for line in lines if "put:<" in line.get("request", "")]
     assert 'put:<key:"slow" value_size:12 >' in puts[0]["request"]
     assert "secret" not in member.log()

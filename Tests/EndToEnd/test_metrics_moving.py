@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import metrics, settings
-from harness.api import Calls, Failure
+from harness.api import Calls, Failure, api
 from harness.cluster import GO, OURS, ClusterMember
 from harness.member import Member
 from harness.waiting import wait_until
@@ -368,6 +368,29 @@ def test_the_time_of_each_request_by_its_kind(member_with):
         wait_until(all_are_noted, "all requests", 10)
     except TimeoutError:
         assert counted == expected
+
+
+@BOTH
+def test_clients_by_their_version(member_with, binary):
+    member = member_with(binary).start()
+    calls = Calls(member)
+    message = api().messages.RangeRequest(key=b"k")
+    said = ["3.4", "3.4", "3.7"] + ([] if member.is_genuine else [f"made up {number}" for number in range(40)])
+    for version in said:
+        calls.client.method("KV.Range")(message, timeout=30, metadata=[("client-api-version", version)])
+    calls.client.method("KV.Range")(message, timeout=30)
+    watch = calls.client.method("Watch.Watch")(iter([]), timeout=30, metadata=[("client-api-version", "3.4")])
+    assert list(watch) == []
+    calls.close()
+    counted = {
+        (dict(labels)["type"], dict(labels)["client_api_version"]): value
+        for labels, value in series(scrape(member)["etcd_server_client_requests_total"]).items()}
+    assert counted["unary", "3.4"] == 2 and counted["unary", "3.7"] == 1 and counted["stream", "3.4"] == 1
+    assert counted["unary", "unknown"] >= 1
+    if not member.is_genuine:
+        # Clients choose what they say, so there is an end to the series.
+        assert counted["unary", "other"] == 10
+        assert sum(name.startswith("made up") for _, name in counted) == 30
 
 
 @BOTH

@@ -80,6 +80,17 @@ import Testing
 }
 
 @Suite struct MetadataTests {
+    @Test func theFirstOfANameIsFoundWithoutACopy() {
+        let metadata: Metadata = ["a": "1", "client-api-version": "3.5", "client-api": "2", "client-api-version": "3.6"]
+        func text(_ name: StaticString) -> String? {
+            metadata.withFirst(name) { $0.map { String(decoding: $0, as: UTF8.self) } }
+        }
+        #expect(text("client-api-version") == "3.5")
+        #expect(text("client-api") == "2")
+        #expect(text("client") == nil)
+        #expect(Metadata().withFirst("a") { $0 == nil })
+    }
+
     @Test func fieldsKeepTheirOrderAndMayRepeat() {
         var metadata: Metadata = ["token": "a"]
         metadata.add("Token", "b")

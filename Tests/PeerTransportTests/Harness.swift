@@ -1,6 +1,7 @@
 import Disk
 import Glibc
 import Logging
+import Metrics
 import NIOCore
 import NIOPosix
 import PeerTransport
@@ -50,6 +51,7 @@ final class Node: Sendable {
     let port: Int
     let directory: String
     let log = Log()
+    let metrics = MemberMetrics()
     let transport: PeerTransport
     let group: MultiThreadedEventLoopGroup
 
@@ -79,7 +81,7 @@ final class Node: Sendable {
         var settings = PeerTransport.Settings(
             memberID: id, clusterID: cluster, serverVersion: version,
             advertisedPeerURLs: ["http://127.0.0.1:\(boundPort)"], electionMilliseconds: 1000,
-            snapshots: SnapshotDirectory(disk: POSIXDisk(), path: directory), logger: logger)
+            snapshots: SnapshotDirectory(disk: POSIXDisk(), path: directory), logger: logger, metrics: metrics)
         if let connectionLimit { settings.connectionLimit = connectionLimit }
         if let backlogBytes { settings.backlogBytes = backlogBytes }
         transport = PeerTransport(

@@ -78,6 +78,9 @@ private func snapshotMessage(from: UInt64 = 1, to: UInt64 = 2, index: UInt64 = 7
         one.transport.setPeer(2, urls: [two.url])
         one.transport.sendSnapshot(snapshotMessage(to: 2), try backend.snapshot())
         try await one.log.wait("failure is reported") { $0.snapshots.contains { $0.to == 2 && !$0.succeeded } }
+        let metrics = one.metrics.network
+        #expect(metrics.snapshotSendFailures["2"].value == 1)
+        #expect(metrics.snapshotsSent["2"].value == 0 && metrics.snapshotsBeingSent["2"].value == 0)
         backend.close()
         try await one.stop()
     }

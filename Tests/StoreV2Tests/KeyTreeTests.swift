@@ -19,6 +19,16 @@ extension KeyTree {
 @Suite struct KeyTreeTests {
     private let time: Int64 = 1_800_000_000_000_000_000
 
+    @Test func requestsAreCountedByTheirActionsWhatEverBecameOfThem() throws {
+        let tree = KeyTree()
+        try tree.set(bytes("/1/a"), value: bytes("1"))
+        try tree.set(bytes("/1/b"), value: bytes("1"))
+        try? tree.delete(bytes("/1/none"), recursive: false)
+        _ = try? tree.get(bytes("/1/a"), recursive: true)
+        #expect(tree.statistics.changes.map { "\($0.action) \($0.count)" } == ["set 2", "delete 1"])
+        #expect(tree.statistics.expirations == 0)
+    }
+
     @Test func aFreshStoreHasTwoSubtrees() throws {
         let tree = KeyTree()
         #expect(tree.names(in: "/") == ["0", "1"])

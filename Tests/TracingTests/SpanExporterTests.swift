@@ -47,6 +47,60 @@ import Testing
         #expect(requests.count >= 1)
     }
 
+    @Test func aCollectorThatNeverAnswersIsNotWaitedForLongAtTheEnd() async throws {
+        let waits = Mutex<[TimeAmount]>([])
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let server = Server(
+            group: group,
+            methods: [
+                ExportRequest.path: .unary { call, _ in
+                    let left = call.deadline.map { $0 - call.eventLoop.now } ?? .hours(1)
+                    waits.withLock { $0.append(left) }
+                }
+            ])
+        let address = try await server.bind(host: "127.0.0.1", port: 0)
+        let port = try #require(address.port)
+        let tracer = Tracer(samplesPerMillion: 0) { 1 }
+        tracer.record((0..<2000).map { Self.span($0 + 1) })
+        let exporter = try #require(
+            SpanExporter(tracer, address: "127.0.0.1:\(port)", serviceName: "s", instanceID: "", group: group) { _ in })
+        exporter.start()
+        await exporter.stop()
+        try await server.shutdown()
+        try await group.shutdownGracefully()
+        #expect(exporter.sentCount == 0)
+        // What was tried is lost; the rest went nowhere.
+        #expect(tracer.dropped >= 512 && tracer.dropped + UInt64(tracer.waitingCount) == 2000)
+        #expect(try #require(waits.withLock { $0.last }) <= .seconds(2))
+    }
+
+    @Test func noMoreSpansWaitThanTheLimit() {
+        let tracer = Tracer(samplesPerMillion: 0) { 1 }
+        for number in 0..<10 { tracer.record((0..<500).map { Self.span(UInt64(number * 500 + $0 + 1)) }) }
+        #expect(tracer.waitingCount == Tracer.waitingLimit)
+        #expect(tracer.dropped == UInt64(5000 - Tracer.waitingLimit))
+        let batches = (0..<6).map { _ in tracer.takeBatch().map(\.context.span) }
+        #expect(batches.map(\.count) == [512, 512, 512, 512, 0, 0])
+        // Those that came first are kept.
+        #expect(batches.flatMap { $0 } == Array(1...UInt64(Tracer.waitingLimit)))
+    }
+
+    @Test func attributesHaveTheFormOfTheirKind() {
+        func attribute(_ value: Span.Value) -> [UInt8] {
+            var span = Self.span(4)
+            span.attributes = [("k", value)]
+            let bytes = ExportRequest.encode([span], resource: [], scope: "")
+            // Behind the key: the value's message.
+            let key: [UInt8] = [0x0a, 1] + Array("k".utf8) + [0x12]
+            let start = bytes.indices.first { bytes[$0...].starts(with: key) }
+            return start.map { Array(bytes[($0 + key.count)...].prefix(3)) } ?? []
+        }
+        #expect(attribute(.flag(true)) == [2, 0x10, 1])
+        #expect(attribute(.flag(false)) == [2, 0x10, 0])
+        #expect(attribute(.number(5)) == [2, 0x18, 5])
+        #expect(attribute(.text("x")) == [3, 0x0a, 1])
+    }
+
     @Test func aRequestHasTheCollectorsForm() {
         let bytes = ExportRequest.encode([Self.span(4)], resource: [("service.name", .text("s"))], scope: "x")
         // ResourceSpans { Resource { KeyValue } ScopeSpans { Scope { name } Span } }, by the fields of trace.proto.
