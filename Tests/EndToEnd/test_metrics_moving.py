@@ -379,8 +379,10 @@ def test_clients_by_their_version(member_with, binary):
     for version in said:
         calls.client.method("KV.Range")(message, timeout=30, metadata=[("client-api-version", version)])
     calls.client.method("KV.Range")(message, timeout=30)
-    watch = calls.client.method("Watch.Watch")(iter([]), timeout=30, metadata=[("client-api-version", "3.4")])
-    assert list(watch) == []
+    creation = api().messages.WatchRequest(create_request={"key": b"k"})
+    watch = calls.client.method("Watch.Watch")(iter([creation]), timeout=30, metadata=[("client-api-version", "3.4")])
+    assert next(watch).created
+    watch.cancel()
     calls.close()
     counted = {
         (dict(labels)["type"], dict(labels)["client_api_version"]): value
