@@ -51,6 +51,8 @@ enum Routes {
             [
                 ("maintenance/alarm", "Alarm"), ("maintenance/status", "Status"),
                 ("maintenance/defragment", "Defragment"), ("maintenance/hash", "HashKV"),
+                // The path of 3.6 and 3.7, where "hash" is another call's.
+                ("maintenance/hashkv", "HashKV"),
                 ("maintenance/snapshot", "Snapshot"), ("maintenance/transfer-leadership", "MoveLeader"),
                 ("maintenance/downgrade", "Downgrade"),
             ]

@@ -316,3 +316,14 @@ def test_errors_of_newer_versions(member_with):
     assert gateway.ask("POST", "/v3/auth/enable", {})[0] == 400
     answer = gateway.stream("/v3/watch", {"create_request": {"key": b64("a")}}, 2, Grpc_Timeout="500m")
     assert answer[1] == '{"error":{"code":4,"message":"context deadline exceeded","details":[]}}\n'
+
+
+def test_hashes_have_the_paths_of_every_version(member_with):
+    """`hash` is HashKV in 3.4 and 3.5, which is `hashkv` in 3.6 and 3.7."""
+    member = member_with().start()
+    gateway = Gateway(member)
+    gateway.post("/v3/kv/put", {"key": b64("k"), "value": b64("v")})
+    answers = [ask(member.port, f"/v3/maintenance/{path}", "POST", "{}") for path in ("hash", "hashkv")]
+    assert answers[0] == answers[1]
+    status, _, body = answers[1]
+    assert status == 200 and {"header", "hash", "compact_revision"} <= set(json.loads(body))
