@@ -43,9 +43,11 @@ extension MemberConfiguration {
         )
         .switching("TxnModeWriteWithSharedBuffer")
         .withoutEffect("transactions copy nothing to begin with"),
-        .toggle("experimental-stop-grpc-service-on-defrag", false, "Serve no clients while the member defragments.")
-            .switching("StopGRPCServiceOnDefrag")
-            .withoutEffect("the member serves while it defragments"),
+        .toggle(
+            "experimental-stop-grpc-service-on-defrag", false,
+            "Let the health service say that the member does not serve while it defragments."
+        )
+        .switching("StopGRPCServiceOnDefrag"),
     ]
 }
 

@@ -28,6 +28,8 @@ import Testing
         "config-file":
             "unknown keys are refused by name and line instead of ignored; durations may also be texts such as 5s",
         "experimental-enable-v2v3": "refused unless empty: the v2 API is not served from the v3 store",
+        "experimental-stop-grpc-service-on-defrag":
+            "of etcd before 3.7, and still taken; health says so, and calls are served all the same",
         "proxy": "only 'off'; the v2 proxy is refused",
         "memory-mlock": "refused when the system does not allow it, instead of going on without",
         "log-outputs": "lines wait in memory for a slow destination; beyond 8 MiB they are dropped and counted",
