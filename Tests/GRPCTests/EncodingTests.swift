@@ -81,7 +81,9 @@ import Testing
 
 @Suite struct MetadataTests {
     @Test func theFirstOfANameIsFoundWithoutACopy() {
-        let metadata: Metadata = ["a": "1", "client-api-version": "3.5", "client-api": "2", "client-api-version": "3.6"]
+        let metadata: Metadata = [
+            "a": "1", "client-api-version": "3.5", "client-api": "2", "client-api-version": "3.6",
+        ]
         func text(_ name: StaticString) -> String? {
             metadata.withFirst(name) { $0.map { String(decoding: $0, as: UTF8.self) } }
         }
