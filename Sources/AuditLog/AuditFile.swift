@@ -11,6 +11,7 @@ final class AuditFile {
     private let sizeLimit: Int
     private let kept: Int
     private var descriptor: CInt = -1
+    /// The file's bytes, or those since it could not be moved aside.
     private var size = 0
 
     /// - Parameters:
@@ -32,9 +33,9 @@ final class AuditFile {
         size = Int(lseek(descriptor, 0, SEEK_END))
     }
 
-    /// Appends whole lines.
+    /// Appends whole lines: all of them, or none.
     func write(_ lines: [UInt8]) throws(Failure) {
-        if size > 0 && size + lines.count > sizeLimit { try rotate() }
+        if size > 0 && size + lines.count > sizeLimit { rotate() }
         if descriptor < 0 { try open() }
         var written = 0
         while written < lines.count {
@@ -42,21 +43,30 @@ final class AuditFile {
                 Glibc.write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
             }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw failure("write") }
+            guard count > 0 else {
+                let failure = failure("write")
+                // What a full disk still took ends in the middle of a line, to which the next one would be glued.
+                if written > 0 { ftruncate(descriptor, lseek(descriptor, 0, SEEK_CUR) - off_t(written)) }
+                throw failure
+            }
             written += count
-            size += count
         }
+        size += written
     }
 
-    private func rotate() throws(Failure) {
-        close(descriptor)
-        descriptor = -1
+    private func rotate() {
         for number in stride(from: kept - 1, through: 1, by: -1) {
             // What is not there cannot be moved, which is no mistake.
             rename("\(path).\(number)", "\(path).\(number + 1)")
         }
-        guard rename(path, "\(path).1") == 0 else { throw failure("rotate") }
-        try open()
+        // Somebody may have removed the file; then a new one begins as well.
+        if rename(path, "\(path).1") == 0 || errno == ENOENT {
+            close(descriptor)
+            descriptor = -1
+        }
+        // Whoever cannot move the file aside goes on with it, and tries again after as many bytes: at once, each line
+        // would move the older files on.
+        size = 0
     }
 
     private func failure(_ what: String) -> Failure {

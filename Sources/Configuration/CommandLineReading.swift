@@ -22,7 +22,7 @@ struct CommandLineReading {
             let parts = body.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(parts[0])
             let attached = parts.count == 2 ? String(parts[1]) : nil
-            guard let definition = settings.definitions[name] else {
+            guard let definition = settings.definitions[name], !definition.isFileOnly else {
                 if name == "help" || name == "h" {
                     wantsHelp = settings.mistakes.isEmpty
                     if wantsHelp { return }

@@ -19,7 +19,8 @@ public enum ConfigurationNote: Equatable, Sendable {
                 continue
             }
             if case .none(let reason) = definition.effect {
-                notes.append(.warning("--\(name) has no effect: \(reason)"))
+                let shown = definition.isFileOnly ? definition.filePath?.joined(separator: ".") : "--\(name)"
+                notes.append(.warning("\(shown ?? name) has no effect: \(reason)"))
             }
             if let warning = definition.warning { notes.append(.warning(warning)) }
             if name != definition.name {

@@ -44,7 +44,7 @@ extension MemberConfiguration {
         var text = ""
         for group in groups {
             text += "\n\(group.title):\n"
-            for flag in group.flags { text += help(flag) }
+            for flag in group.flags where !flag.isFileOnly { text += help(flag) }
         }
         return text
     }

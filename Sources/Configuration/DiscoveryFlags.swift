@@ -9,31 +9,40 @@ extension MemberConfiguration {
         .text("discovery-srv", "DNS domain whose SRV records name the members to bootstrap with."),
         .text("discovery-srv-name", "Suffix of the service's name in those records."),
         .list("discovery-endpoints", "gRPC endpoints of the v3 discovery service.")
-            .inFile("discovery-config", "endpoints"),
+            .inClientSection("endpoints"),
         .text("discovery-token", "Token of the cluster to bootstrap, by v3 discovery.")
             .inFile("discovery-config", "token"),
         .duration("discovery-dial-timeout", "2s", "Time to connect to the v3 discovery service.")
-            .inFile("discovery-config", "dial-timeout"),
+            .inClientSection("dial-timeout"),
         .duration("discovery-request-timeout", "5s", "Time for a request to the v3 discovery service.")
-            .inFile("discovery-config", "request-timeout"),
+            .inClientSection("request-timeout"),
         .duration("discovery-keepalive-time", "2s", "Silence after which its connection is probed.")
-            .inFile("discovery-config", "keepalive-time"),
+            .inClientSection("keepalive-time"),
         .duration("discovery-keepalive-timeout", "6s", "Time for the answer to such a probe.")
-            .inFile("discovery-config", "keepalive-timeout"),
+            .inClientSection("keepalive-timeout"),
         .toggle("discovery-insecure-transport", true, "Connect to it without TLS.")
-            .inFile("discovery-config", "secure", "insecure-transport"),
+            .inClientSection("secure", "insecure-transport"),
         .toggle("discovery-insecure-skip-tls-verify", false, "Take any certificate of the discovery service.")
-            .inFile("discovery-config", "secure", "insecure-skip-tls-verify"),
+            .inClientSection("secure", "insecure-skip-tls-verify"),
         .text("discovery-cert", "Client certificate for the v3 discovery service.")
-            .inFile("discovery-config", "secure", "cert"),
-        .text("discovery-key", "Key of that certificate.").inFile("discovery-config", "secure", "key"),
+            .inClientSection("secure", "cert"),
+        .text("discovery-key", "Key of that certificate.").inClientSection("secure", "key"),
         .text("discovery-cacert", "Certificates to verify the v3 discovery service by.")
-            .inFile("discovery-config", "secure", "cacert"),
+            .inClientSection("secure", "cacert"),
+        .text("discovery-server-name", "Name to look for in the certificate of the v3 discovery service.")
+            .inClientSection("secure", "server-name").onlyInFile(),
         .text("discovery-user", "User of the v3 discovery service, as name[:password].").secret()
-            .inFile("discovery-config", "auth", "username"),
+            .inClientSection("auth", "username"),
         .text("discovery-password", "Password of that user.").secret()
-            .inFile("discovery-config", "auth", "password"),
+            .inClientSection("auth", "password"),
     ]
+}
+
+extension FlagDefinition {
+    /// etcd has the settings of its client in a section of their own; they may also stand beside the token.
+    fileprivate func inClientSection(_ path: String...) -> Self {
+        inFile(["discovery-config", "client"] + path).inFileAlso(["discovery-config"] + path)
+    }
 }
 
 /// How the members of a new cluster find each other, when the initial cluster does not say it.
@@ -96,6 +105,8 @@ public struct DiscoveryService: Equatable, Sendable {
     public var certificateFile: String
     public var keyFile: String
     public var trustedCAFile: String
+    /// The name that its certificate must be for; empty for the endpoint's.
+    public var serverName: String
     /// The user's name; empty for none.
     public var user: String
     /// Never to be shown.
@@ -113,6 +124,7 @@ public struct DiscoveryService: Equatable, Sendable {
         certificateFile = settings.text("discovery-cert")
         keyFile = settings.text("discovery-key")
         trustedCAFile = settings.text("discovery-cacert")
+        serverName = settings.text("discovery-server-name")
         let given = settings.text("discovery-user")
         let separate = settings.text("discovery-password")
         // The name may carry the password behind a colon, as etcdctl's --user does.

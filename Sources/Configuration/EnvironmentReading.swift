@@ -4,7 +4,7 @@ enum EnvironmentReading {
     static func read(_ environment: [String: String], into settings: Settings) -> [ConfigurationNote] {
         var notes: [ConfigurationNote] = []
         var variables = environment.filter { $0.key.hasPrefix("ETCD_") }
-        for name in settings.definitions.keys.sorted() {
+        for name in settings.definitions.keys.sorted() where settings.definitions[name]?.isFileOnly == false {
             let key = FlagDefinition.environmentName(name)
             guard let text = variables.removeValue(forKey: key) else { continue }
             if let given = settings.given[name], given.source == .argument {

@@ -45,10 +45,11 @@ struct FileReading {
         var sections: Set<String> = []
         for definition in Set(settings.definitions.values.map(\.name)).compactMap({ settings.definitions[$0] }) {
             guard let path = definition.filePath else { continue }
-            keys[Self.key(path)] = (definition, definition.name)
+            for path in [path] + definition.otherFilePaths {
+                keys[Self.key(path)] = (definition, definition.name)
+                for count in 1..<max(1, path.count) { sections.insert(Self.key(Array(path.prefix(count)))) }
+            }
             for name in definition.formerNames { keys[Self.key([name])] = (definition, name) }
-            for name in definition.fileNames { keys[Self.key([name])] = (definition, definition.name) }
-            for count in 1..<max(1, path.count) { sections.insert(Self.key(Array(path.prefix(count)))) }
         }
         self.keys = keys
         self.sections = sections

@@ -40,8 +40,10 @@ struct FlagDefinition: Sendable {
     private(set) var formerNames: [String] = []
     /// Where it stands in a configuration file; nil when it cannot.
     private(set) var filePath: [String]?
-    /// Names that only a file has for it, compared without regard to case.
-    private(set) var fileNames: [String] = []
+    /// Whether only a file has it, so that it is no flag and no variable.
+    private(set) var isFileOnly = false
+    /// Where else it may stand in a file.
+    private(set) var otherFilePaths: [[String]] = []
     private(set) var effect = Effect.served
     /// The warning that its use brings.
     private(set) var warning: String?
@@ -105,8 +107,10 @@ struct FlagDefinition: Sendable {
     }
 
     func formerly(_ names: String...) -> Self { changed { $0.formerNames = names } }
-    func inFile(_ path: String...) -> Self { changed { $0.filePath = path } }
-    func inFileAlso(_ names: String...) -> Self { changed { $0.fileNames = names } }
+    func inFile(_ path: String...) -> Self { inFile(path) }
+    func inFile(_ path: [String]) -> Self { changed { $0.filePath = path } }
+    func inFileAlso(_ paths: [String]...) -> Self { changed { $0.otherFilePaths = paths } }
+    func onlyInFile() -> Self { changed { $0.isFileOnly = true } }
     func notInFile() -> Self { changed { $0.filePath = nil } }
     func withoutEffect(_ reason: String) -> Self { changed { $0.effect = .none(reason) } }
     func warning(_ text: String) -> Self { changed { $0.warning = text } }

@@ -19,6 +19,9 @@ public struct LogRotation: Equatable, Sendable {
     /// Whether old files are compressed.
     public var compresses = false
 
+    /// More megabytes, days or files than anybody has; what is reckoned with them still fits.
+    private static let greatest = 1_000_000_000
+
     /// Reads a JSON object with etcd's keys; those that are absent have their defaults.
     init(parsing text: String) throws(Invalid) {
         let document = try FlatJSON(text)
@@ -34,8 +37,9 @@ public struct LogRotation: Equatable, Sendable {
             default: throw Invalid(reason: "unknown key \"\(key)\"")
             }
         }
-        guard maximumMegabytes > 0, maximumAgeDays >= 0, maximumBackups >= 0 else {
-            throw Invalid(reason: "a number is below zero")
+        for number in [maximumMegabytes, maximumAgeDays, maximumBackups] {
+            if number < 0 { throw Invalid(reason: "a number is below zero") }
+            if number > Self.greatest { throw Invalid(reason: "\(number) is above \(Self.greatest)") }
         }
     }
 }

@@ -11,8 +11,7 @@ extension MemberConfiguration {
         .text("log-format", "json", "Form of a log line: 'json' or 'console'."),
         .toggle("enable-log-rotation", false, "Rotate the one file in log-outputs."),
         .text("log-rotation-config-json", LogRotation.standardText, "How to rotate it."),
-        .toggle("disable-log-sampling", false, "Write each line, however many are alike.")
-            .withoutEffect("lines are never sampled"),
+        .toggle("disable-log-sampling", false, "Write each line, however many are alike."),
         .toggle("debug", false, "Write debug lines, as --log-level=debug does.")
             .warning("'--debug' flag is deprecated; use '--log-level=debug' flag instead"),
         .text("log-package-levels", "Levels of etcd's own packages.")
@@ -38,6 +37,8 @@ public struct LoggingSettings: Equatable, Sendable {
     public var outputs: [Output]
     /// How the one file is rotated; nil when it is not.
     public var rotation: LogRotation?
+    /// Whether of very many lines that are alike only some are written.
+    public var isSampled: Bool
 
     init(_ settings: Settings) {
         level = Self.level(settings)
@@ -62,6 +63,7 @@ public struct LoggingSettings: Equatable, Sendable {
         if names.count > 1 && names.contains("default") {
             settings.note("multi logoutput for \"default\" is not supported yet")
         }
+        isSampled = !settings.isOn("disable-log-sampling")
         rotation = settings.isOn("enable-log-rotation") ? Self.rotation(settings, outputs) : nil
     }
 

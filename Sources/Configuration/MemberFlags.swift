@@ -10,7 +10,7 @@ extension MemberConfiguration {
             "Entries kept in memory behind a snapshot for members that are a little late."
         )
         .formerly("experimental-snapshot-catchup-entries")
-        .inFileAlso("experimental-snapshot-catch-up-entries", "SnapshotCatchUpEntries"),
+        .inFileAlso(["experimental-snapshot-catch-up-entries"], ["SnapshotCatchUpEntries"]),
         .unsigned("max-snapshots", 5, upTo: UInt64(Int32.max), "Snapshot files to keep; 0 keeps all."),
         .unsigned(
             "max-wals", 5, upTo: UInt64(Int32.max), "Segments of the write-ahead log to keep; 0 keeps all."),

@@ -15,6 +15,11 @@ extension MemberConfiguration {
         .text("client-crl-file", "Certificates of clients that are revoked.").inFile(client, "crl-file"),
         .list("client-cert-allowed-hostname", inFile: .either, "Names, one of which a client's certificate must have.")
             .inFile(client, "allowed-hostname"),
+        .list("client-cert-allowed-cn", inFile: .either, "Common names, one of which a client's certificate must have.")
+            .inFile(client, "allowed-cn").onlyInFile(),
+        .toggle("client-skip-client-san-verification", false, "Do not check the address of clients that connect.")
+            .inFile(client, "skip-client-san-verification").onlyInFile()
+            .withoutEffect("the addresses of clients are never compared with their certificates"),
         .text("trusted-ca-file", "Authorities by which clients' certificates are verified.")
             .inFile(client, "trusted-ca-file"),
         .toggle("auto-tls", false, "Serve clients by TLS with a certificate made at the start.")
@@ -86,6 +91,7 @@ public struct TransportSecurity: Equatable, Sendable {
         trustedCAFile = settings.text("trusted-ca-file")
         revocationListFile = settings.text("client-crl-file")
         requiresClientCertificate = settings.isOn("client-cert-auth")
+        allowedCommonNames = settings.list("client-cert-allowed-cn")
         allowedHostnames = settings.list("client-cert-allowed-hostname")
         isAutomatic = settings.isOn("auto-tls")
     }

@@ -26,7 +26,7 @@ struct ClientListeners {
         return sockets
     }
 
-    /// Has `server` answer. With URLs for HTTP alone, the others speak nothing but gRPC.
+    /// Has `server` answer clients. With URLs for HTTP alone, the others speak nothing but gRPC.
     func serve(_ server: Server, _ service: HTTPService, _ tls: MemberTLS, logger: Logger) async throws {
         for socket in clients {
             let isSplit = !http.isEmpty
@@ -39,6 +39,13 @@ struct ClientListeners {
                 Server.Endpoint(servesGRPC: false, http: service.handlers(isSecure: isSecure))
             }
         }
+    }
+
+    /// Has `server` answer those who only ask how the member fares. They may do so before it serves clients: why a member
+    /// does not come up is what they want to know.
+    func serveMonitoring(
+        _ server: Server, _ service: HTTPService, _ tls: MemberTLS, logger: Logger
+    ) async throws {
         for socket in monitoring {
             try await accept(socket, server, tls, "metrics", logger) { _ in
                 Server.Endpoint(servesGRPC: false, http: service.monitoring)

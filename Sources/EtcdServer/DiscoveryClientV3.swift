@@ -183,6 +183,7 @@ final class DiscoveryClientV3 {
             identity: .init(certificateFile: service.certificateFile, keyFile: service.keyFile))
         settings.trustedCAFile = service.trustedCAFile
         settings.skipsVerification = service.skipsVerification
+        settings.serverName = service.serverName
         return try TLSDialler(settings, protocols: ClientConnection.applicationProtocols)
     }
 

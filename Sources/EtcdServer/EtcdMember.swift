@@ -53,6 +53,7 @@ public final class EtcdMember: @unchecked Sendable {
         _ configuration: MemberConfiguration, logger: Logger, removed: @escaping @Sendable () -> Void
     ) async throws -> EtcdMember {
         raiseDescriptorLimit()
+        let configuration = DefaultHost.advertise(in: configuration, logger: logger)
         if configuration.locksMemory { try MemoryLock.take(logger) }
         // The ports come first: without them nothing is made on the disk.
         let sockets = configuration.sockets
@@ -94,6 +95,7 @@ public final class EtcdMember: @unchecked Sendable {
             try await member.peers.accept(from: socket.take(), tls: tls.forPeers(socket.url))
         }
         member.run(opened)
+        try await listeners.serveMonitoring(member.clients, member.http, tls, logger: logger)
         await ready.wait()
         if isRemoved.load(ordering: .acquiring) { return member }
         member.corruption.start()

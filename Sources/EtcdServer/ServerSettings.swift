@@ -18,8 +18,9 @@ extension Server.Configuration {
         // In JSON bytes take a third more, and some text goes around them.
         maximumHTTPBody = 2 * maximumMessageSize
         let grpc = configuration.grpc
-        // etcd's default means no limit; then this server has its own.
-        if grpc.maximumConcurrentStreams != .max { maximumConcurrentStreams = grpc.maximumConcurrentStreams }
+        // etcd's default means no limit, and so does zero; then this server has its own.
+        let streams = grpc.maximumConcurrentStreams
+        if streams != .max && streams != 0 { maximumConcurrentStreams = streams }
         minimumPingInterval =
             grpc.keepaliveMinimumMilliseconds > 0
             ? .milliseconds(grpc.keepaliveMinimumMilliseconds) : Self.standardPingInterval

@@ -9,6 +9,8 @@ final class FileDestination: LogDestination {
     private let rotation: LogRotation?
     private var descriptor: Int32
     private var size: Int
+    /// Whether the file ends in the middle of a line, as a full disk leaves it.
+    private var isTorn = false
 
     /// Opens the file, at whose end lines are added.
     init(path: String, rotation: LogRotation?) throws(LogFailure) {
@@ -32,12 +34,17 @@ final class FileDestination: LogDestination {
         return fstat(descriptor, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    func write(_ line: String, level: Logger.Level) {
+    func write(_ line: String, level: Logger.Level) -> Bool {
+        let line = isTorn ? "\n" + line : line
         let count = line.utf8.count
         if let rotation, size > 0, size + count > rotation.maximumMegabytes << 20 { rotate(rotation) }
         // A file that could not be had again is tried with each line.
         if descriptor < 0 { descriptor = Self.open(path) }
-        if descriptor >= 0, writeWhole(line, to: descriptor) { size += count }
+        guard descriptor >= 0 else { return false }
+        let written = writeWhole(line, to: descriptor)
+        size += written
+        if written > 0 { isTorn = written < count }
+        return written == count
     }
 
     private func rotate(_ rotation: LogRotation) {
@@ -50,6 +57,7 @@ final class FileDestination: LogDestination {
         close(descriptor)
         descriptor = Self.open(path)
         size = 0
+        isTorn = false
         LogCleaning.begin(names, rotation, at: now)
     }
 }

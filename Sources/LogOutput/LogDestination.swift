@@ -1,10 +1,10 @@
 import Glibc
 import Logging
 
-/// Where lines go. Called by the writer's thread only; what cannot be written is given up.
+/// Where lines go. Called by the writer's thread only.
 public protocol LogDestination: AnyObject {
-    /// Writes one line, which ends in a newline.
-    func write(_ line: String, level: Logger.Level)
+    /// Writes one line, which ends in a newline; false when it could not be, and is lost.
+    func write(_ line: String, level: Logger.Level) -> Bool
 }
 
 /// Standard error or standard output.
@@ -15,13 +15,13 @@ final class DescriptorDestination: LogDestination {
         self.descriptor = descriptor
     }
 
-    func write(_ line: String, level: Logger.Level) {
-        _ = writeWhole(line, to: descriptor)
+    func write(_ line: String, level: Logger.Level) -> Bool {
+        writeWhole(line, to: descriptor) == line.utf8.count
     }
 }
 
-/// Writes all of `text`; false when the system refuses.
-func writeWhole(_ text: String, to descriptor: Int32) -> Bool {
+/// Writes `text`, and returns how many bytes of it: all, or fewer when the system refuses.
+func writeWhole(_ text: String, to descriptor: Int32) -> Int {
     var text = text
     return text.withUTF8 { bytes in
         var rest = UnsafeRawBufferPointer(bytes)
@@ -33,10 +33,10 @@ func writeWhole(_ text: String, to descriptor: Int32) -> Bool {
                 poll(&wanted, 1, -1)
                 continue
             }
-            guard written > 0 else { return false }
+            guard written > 0 else { break }
             rest = UnsafeRawBufferPointer(rebasing: rest[written...])
         }
-        return true
+        return bytes.count - rest.count
     }
 }
 
@@ -59,13 +59,13 @@ final class JournalDestination: LogDestination {
 
     deinit { close(descriptor) }
 
-    func write(_ line: String, level: Logger.Level) {
+    func write(_ line: String, level: Logger.Level) -> Bool {
         // The line has no newline but its last, so the plain form of a field does.
         let message = line.utf8.dropLast().prefix(Self.longest)
         var datagram = Array("PRIORITY=\(Self.priority(level))\nSYSLOG_IDENTIFIER=etcd\nMESSAGE=".utf8)
         datagram += message
         datagram.append(UInt8(ascii: "\n"))
-        _ = send(descriptor, datagram, datagram.count, Int32(MSG_NOSIGNAL))
+        return send(descriptor, datagram, datagram.count, Int32(MSG_NOSIGNAL)) == datagram.count
     }
 
     private static func priority(_ level: Logger.Level) -> Int {

@@ -6,8 +6,8 @@ import Synchronization
 /// Writes lines to their destinations on a thread of its own, so that nobody who has something to say waits for a
 /// terminal, a pipe or a disk.
 ///
-/// What waits is bounded; lines that come when it is full are dropped, and how many is told as soon as lines can be
-/// written again. A line that says why the process ends is written before ``flush(milliseconds:)`` returns.
+/// What waits is bounded; lines that come when it is full are dropped, as are those that a destination refuses, and how
+/// many is told as soon as lines can be written again. A line that says why the process ends is written before ``flush(milliseconds:)`` returns.
 public final class LogWriter: @unchecked Sendable {
     /// The bytes that may wait to be written: some tens of thousands of lines.
     public static let standardLimit = 8 * 1024 * 1024
@@ -104,6 +104,7 @@ public final class LogWriter: @unchecked Sendable {
 
     private func run() -> Never {
         var taken: [Line] = []
+        var lost = destinations.map { _ in 0 }
         while true {
             taken.removeAll(keepingCapacity: true)
             pthread_mutex_lock(mutex)
@@ -114,29 +115,28 @@ public final class LogWriter: @unchecked Sendable {
             }
             swap(&taken, &waiting)
             isWriting = true
-            let lost = dropped
+            for index in lost.indices { lost[index] += dropped }
             dropped = 0
             pthread_mutex_unlock(mutex)
             for line in taken {
-                hand(line)
+                for (index, destination) in destinations.enumerated() {
+                    if !destination.write(line.text, level: line.level) { lost[index] += 1 }
+                }
                 pthread_mutex_lock(mutex)
                 waitingBytes -= line.text.utf8.count
                 pthread_mutex_unlock(mutex)
             }
-            if lost > 0 { hand(noteOfDropped(lost)) }
+            for (index, destination) in destinations.enumerated() where lost[index] > 0 {
+                if destination.write(noteOfDropped(lost[index]), level: .warning) { lost[index] = 0 }
+            }
         }
     }
 
-    private func hand(_ line: Line) {
-        for destination in destinations { destination.write(line.text, level: line.level) }
-    }
-
-    private func noteOfDropped(_ count: Int) -> Line {
-        let text = encoding.line(
+    private func noteOfDropped(_ count: Int) -> String {
+        encoding.line(
             level: .warning, time: LogTime.now(), caller: "LogOutput/LogWriter.swift:1",
             message: "dropped log lines since their destination did not take them",
             fields: ["count": .stringConvertible(count)])
-        return Line(text: text, level: .warning)
     }
 }
 

@@ -24,7 +24,8 @@ struct FileStamp: Equatable, Sendable {
     var isSettled: Bool {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        return Self.nanoseconds(now) - changed > Self.settlingNanoseconds
+        // A change in the future, by a clock that was set back since, is as long ago as one in the past.
+        return abs(Self.nanoseconds(now) - changed) > Self.settlingNanoseconds
     }
 
     private static let settlingNanoseconds: Int64 = 100_000_000

@@ -73,20 +73,24 @@ public enum SelfSignedCertificate {
         for part in path.split(separator: "/") {
             built += "/" + part
             if mkdir(built, 0o700) != 0, errno != EEXIST {
-                throw .unreadable(path: built, reason: String(cString: strerror(errno)).lowercased())
+                throw failure(built)
             }
         }
     }
 
+    /// Writes the file whole or not at all: the next start takes for good what is there.
     private static func write(_ text: String, to path: String, mode: mode_t) throws(TLSError) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
-        guard descriptor >= 0 else {
-            throw .unreadable(path: path, reason: String(cString: strerror(errno)).lowercased())
-        }
+        let unfinished = path + ".tmp"
+        let descriptor = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw failure(path) }
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
         guard bytes.withUnsafeBytes({ Glibc.write(descriptor, $0.baseAddress, $0.count) }) == bytes.count,
-            fsync(descriptor) == 0
-        else { throw .unreadable(path: path, reason: String(cString: strerror(errno)).lowercased()) }
+            fsync(descriptor) == 0, rename(unfinished, path) == 0
+        else { throw failure(path) }
+    }
+
+    private static func failure(_ path: String) -> TLSError {
+        .unreadable(path: path, reason: String(cString: strerror(errno)).lowercased())
     }
 }

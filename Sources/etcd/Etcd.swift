@@ -12,7 +12,9 @@ struct Etcd {
         let signals = TerminationSignals()
         let configuration = self.configuration()
         let writer = startLog(configuration.logging)
-        let logger = Logger.member(writer: writer, format: configuration.logging.format)
+        let logging = configuration.logging
+        let logger = Logger.member(
+            writer: writer, format: logging.format, sampling: logging.isSampled ? LogSampling() : nil)
         say(configuration.notes, to: logger)
         // The main thread waits for signals, so nothing of the member may run on it.
         Task.detached {

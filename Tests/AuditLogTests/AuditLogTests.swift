@@ -100,6 +100,24 @@ extension [UInt8] {
         #expect(!FileManager.default.fileExists(atPath: settings.path + ".3"))
     }
 
+    /// Somebody may remove the file, or stand in the way of its next name: what follows is written all the same.
+    @Test func aFileThatCannotMoveAsideIsGoneOnWith() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let path = try settings().path
+        let file = try AuditFile(path: path, sizeLimit: 10, kept: 1)
+        try file.write(Array("first line\n".utf8))
+        try FileManager.default.removeItem(atPath: path)
+        try file.write(Array("second line\n".utf8))
+        #expect(lines(path) == ["second line"])
+        try FileManager.default.createDirectory(atPath: path + ".1/full", withIntermediateDirectories: true)
+        try file.write(Array("third line\n".utf8))
+        #expect(lines(path) == ["second line", "third line"])
+        try FileManager.default.removeItem(atPath: path + ".1")
+        try file.write(Array("fourth line\n".utf8))
+        #expect(lines(path + ".1") == ["second line", "third line"])
+        #expect(lines(path) == ["fourth line"])
+    }
+
     @Test func aFileThatCannotBeOpenedIsSaidAtTheStart() throws {
         let settings = AuditLog.Settings(
             path: "/nowhere/audit.log", keys: .plain, sample: 1, fileBytes: 1, files: 1)

@@ -7,6 +7,7 @@ import Testing
 /// of the definitions. `CONFIGURATION_LIST=write swift test --filter CompatibilityListTests` writes it anew.
 @Suite struct CompatibilityListTests {
     private static let everyFlag = "ConfigurationTests/EveryFlagTests/eachWayIsTheSame"
+    private static let connections = "Tests/EndToEnd/test_connections.py::"
     private static let manners = "Tests/EndToEnd/test_manners.py::"
     private static let endToEnd = "Tests/EndToEnd/"
     private static let configuration = "Tests/EndToEnd/test_configuration.py::"
@@ -45,13 +46,23 @@ import Testing
         ],
         "listen-client-urls": [manners + "test_unix_socket"],
         "listen-peer-urls": [manners + "test_peers_by_unix_sockets"],
-        "initial-advertise-peer-urls": [manners + "test_peers_by_unix_sockets"],
+        "initial-advertise-peer-urls": [
+            manners + "test_peers_by_unix_sockets", configuration + "test_the_default_host_is_advertised",
+        ],
+        "advertise-client-urls": [configuration + "test_the_default_host_is_advertised"],
         "initial-cluster": ["Tests/EndToEnd/test_cli.py::test_ids_of_a_cluster"],
         "initial-cluster-token": ["Tests/EndToEnd/test_cli.py::test_ids_of_a_cluster"],
+        "max-concurrent-streams": [connections + "test_streams_are_limited", connections + "test_no_limit_of_streams"],
+        "grpc-keepalive-interval": [connections + "test_a_silent_client_is_probed"],
+        "grpc-keepalive-timeout": [connections + "test_a_silent_client_is_probed"],
+        "grpc-keepalive-min-time": [connections + "test_a_client_may_ping_so_often"],
+        "listen-metrics-urls": [manners + "test_monitoring_is_answered_before_the_member_serves"],
+        "client-cert-allowed-cn": ["Tests/EndToEnd/test_tls.py::test_a_configuration_file_allows_common_names"],
         "socket-reuse-port": [manners + "test_a_port_may_be_shared"],
         "log-level": ["Tests/EndToEnd/test_cli.py::test_log_level"],
         "log-format": [manners + "test_console_lines"],
         "log-outputs": [manners + "test_several_log_outputs", "LogOutputTests/JournalTests"],
+        "disable-log-sampling": [manners + "test_a_flood_of_lines_is_sampled", "LogOutputTests/LogSamplingTests"],
         "enable-log-rotation": [manners + "test_log_rotation"],
         "log-rotation-config-json": [manners + "test_log_rotation", "LogOutputTests/FileDestinationTests"],
         "unsafe-no-fsync": [manners + "test_unsafe_no_fsync_says_so"],
@@ -156,6 +167,9 @@ import Testing
 
     private static func tests(_ flag: FlagDefinition) -> [String] {
         if flag.kind == .ignored { return ["ConfigurationTests/EveryFlagTests/droppedFlagsWarn"] }
+        if flag.isFileOnly {
+            return ["ConfigurationTests/EveryFlagTests/someKeysAreOfFilesAlone"] + (shown[flag.name] ?? [])
+        }
         if let shown = shown[flag.name], flag.name == "config-file" || flag.name == "version" { return shown }
         return [everyFlag] + (shown[flag.name] ?? [])
     }
@@ -165,6 +179,11 @@ import Testing
         for flag in MemberConfiguration.definitions {
             for name in flag.names {
                 let (why, tests) = (why(flag, named: name), tests(flag))
+                if flag.isFileOnly {
+                    let key = (flag.filePath ?? []).joined(separator: ".")
+                    rows.append(Row(kind: "config", name: key, why: why, tests: tests))
+                    continue
+                }
                 rows.append(Row(kind: "flag", name: "--\(name)", why: why, tests: tests))
                 guard flag.kind != .ignored, name != "version" else { continue }
                 rows.append(

@@ -35,9 +35,9 @@ import Testing
 
     private static let discoveryService = ["discovery-endpoints": "127.0.0.1:1", "discovery-token": "t"]
 
-    static let flags: [String] = MemberConfiguration.groups.flatMap(\.flags).map(\.name).filter {
-        $0 != "config-file" && $0 != "version"
-    }
+    private static let words = MemberConfiguration.groups.flatMap(\.flags).filter { !$0.isFileOnly }
+    static let flags: [String] = words.map(\.name).filter { $0 != "config-file" && $0 != "version" }
+    static let keysOfFiles: [String] = MemberConfiguration.groups.flatMap(\.flags).filter(\.isFileOnly).map(\.name)
 
     private static func definition(_ name: String) -> FlagDefinition {
         MemberConfiguration.definitions.first { $0.name == name }!
@@ -114,6 +114,28 @@ import Testing
         }
     }
 
+    /// What etcd has in files alone is neither a flag nor a variable.
+    @Test(arguments: keysOfFiles)
+    func someKeysAreOfFilesAlone(name: String) throws {
+        let definition = Self.definition(name)
+        let beside = Self.beside(name).map {
+            (Self.definition($0.key).filePath ?? [], Self.definition($0.key), $0.value)
+        }
+        let without = try Self.outcome([], file: Self.file(beside))
+        for path in [definition.filePath ?? []] + definition.otherFilePaths {
+            let file = Self.file(beside + [(path, definition, Self.sample(definition))])
+            #expect((try Self.outcome([], file: file) == without) == (definition.effect != .served), "\(file)")
+        }
+        #expect(throws: InvalidConfiguration.self) { try Self.outcome(["--\(name)=\(Self.sample(definition))"]) }
+        let variable = FlagDefinition.environmentName(name)
+        guard
+            case .run(let configuration) = try MemberConfiguration.parse(
+                arguments: [], environment: [variable: Self.sample(definition)])
+        else { throw InvalidConfiguration("no run") }
+        #expect(configuration.notes.contains(.unknownVariable(variable)))
+        #expect(!MemberConfiguration.help.contains(name))
+    }
+
     /// The values as a YAML file, those of one section together.
     private static func file(_ values: [(path: [String], definition: FlagDefinition, value: String)]) -> String {
         var text = ""
@@ -153,7 +175,7 @@ import Testing
     }
 
     @Test func theHelpNamesEveryFlag() {
-        for name in MemberConfiguration.groups.flatMap(\.flags).flatMap(\.names) {
+        for name in Self.words.flatMap(\.names) {
             #expect(MemberConfiguration.help.contains("--\(name)"))
         }
     }

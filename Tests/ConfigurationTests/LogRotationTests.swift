@@ -23,6 +23,8 @@ import Testing
             ("", "expected '{' at \"\""), ("{", "expected '\"' at \"\""), ("{\"maxsize\":}", "\"\" is no value"),
             ("{\"maxsize\":\"1\"}", "maxsize is no number"), ("{\"compress\":1}", "compress is neither true nor false"),
             ("{\"maxsize\":-1}", "a number is below zero"), ("{\"other\":1}", "unknown key \"other\""),
+            ("{\"maxage\":9223372036854775807}", "9223372036854775807 is above 1000000000"),
+            ("{\"maxsize\":17592186044416}", "17592186044416 is above 1000000000"),
             ("{} x", "expected the end at \"x\""),
         ])
     func whatIsWrongIsNamed(text: String, expected: String) {

@@ -1,5 +1,6 @@
 """Wrong command lines, variables and files, compared with genuine etcd; which of several ways counts."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from harness import settings
 from harness.api import Client
 from harness.member import Member, clean_environment
 from harness.ports import free_port
+from harness.waiting import wait_until
 
 # Before the texts of etcd's errors in its old plain log.
 PLAIN_LOG = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [A-Z] \| [\w/]+: ")
@@ -226,6 +228,45 @@ def test_a_file_stands_alone(directory, started, by, genuine):
     answer = api.call("KV.Txn", success=[{"request_put": {"key": b"%d" % n}} for n in range(3)])
     assert answer.details == "etcdserver: too many operations in txn request"
     api.close()
+
+
+def test_the_default_host_is_advertised(directory):
+    """Who listens everywhere and was not told what to advertise names the machine's address, not localhost."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes network namespaces")
+    # A network of its own, so that listening everywhere reaches nobody.
+    network = (
+        "ip link set lo up && ip link add d0 type veth peer name d1 && ip addr add 192.0.2.7/24 dev d0 && ip link set d0 up && ip link set d1 up && "
+        "ip route add default via 192.0.2.1 && exec \"$@\"")
+    if subprocess.run(["unshare", "-n", "sh", "-c", network, "sh", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no network namespaces here")
+    lists = []
+    for binary, more in ((settings.GENUINE, ["--logger=zap"]), (settings.UNDER_TEST, [])):
+        folder = directory / str(len(lists))
+        folder.mkdir()
+        with open(folder / "log.txt", "wb") as log:
+            process = subprocess.Popen(
+                ["unshare", "-n", "sh", "-c", network, "sh", binary, *more, "--name=a", "--listen-peer-urls=http://0.0.0.0:2380",
+                 "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://localhost:2379"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=clean_environment())
+
+        def listed() -> bool:
+            done = subprocess.run(
+                ["nsenter", "-t", str(process.pid), "-n", settings.ETCDCTL, "member", "list"], capture_output=True, text=True,
+                env=clean_environment() | {"ETCDCTL_API": "3"}, timeout=60)
+            if "started" not in done.stdout:
+                return False
+            lists.append(done.stdout)
+            return True
+
+        try:
+            wait_until(listed, f"the list of members of {binary}")
+        finally:
+            process.kill()
+            process.wait()
+        assert '"detected default host for advertise","host":"192.0.2.7"' in (folder / "log.txt").read_text()
+    assert lists[0] == lists[1]
+    assert "http://192.0.2.7:2380, http://192.0.2.7:2379" in lists[1]
 
 
 def test_unknown_variables_are_warned_of(directory, started):

@@ -4,6 +4,8 @@ The disk of one member is a file system of its own: a small one in memory that f
 is frozen. Where the machine does not let a test mount, it is skipped.
 """
 
+import contextlib
+import json
 import os
 import subprocess
 import threading
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.api import Failure
+from harness.api import Client, Failure
 from harness.cluster import OURS, Cluster
+from harness.metrics import scrape
 from harness.waiting import wait_until
 
 # In one worker with all that freezes disks: a frozen file system holds up whoever synchronises all of them.
@@ -34,6 +37,9 @@ class Mount:
 
     def memory(self, megabytes: int) -> "Mount":
         return self._mounted("-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs")
+
+    def resize(self, kilobytes: int) -> None:
+        run("mount", "-o", f"remount,size={kilobytes}k", str(self.path))
 
     def image(self, file: Path, megabytes: int) -> "Mount":
         with open(file, "wb") as image:
@@ -174,3 +180,84 @@ def test_a_process_whose_disk_is_full_ends_with_the_reason(trouble, count):
         for number in acknowledged:
             assert len(leader.ask("KV.Range", key=str(number).encode()).kvs) == 1, f"{number} is lost"
         leader.put("a", "1")
+
+
+@pytest.fixture
+def small(directory: Path):
+    """Makes small file systems in memory at given places."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts file systems")
+    made: list[Mount] = []
+
+    def make(path: Path, kilobytes: int) -> Mount:
+        made.append(Mount(path).memory(1))
+        made[-1].resize(kilobytes)
+        return made[-1]
+
+    yield make
+    for mount in made:
+        mount.close()
+
+
+def is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def test_logs_on_a_full_disk_keep_whole_lines(small, directory, member_with):
+    """What does not fit is lost and told of, in the log and in the audit log; nothing is glued to half a line."""
+    mount = small(directory / "logs", 256)
+    log, audit, filler = (mount.path / name for name in ("etcd.log", "audit.log", "filler"))
+    member = member_with(None, f"--log-outputs={log}", f"--audit-log-path={audit}").start()
+    client = Client(member.endpoint)
+
+    def work() -> None:
+        # Each compaction is a line of the log, each call one of the audit log.
+        for _ in range(20):
+            put = client.call("KV.Put", key=b"a", value=b"1")
+            assert not isinstance(put, Failure), put
+            assert not isinstance(client.call("KV.Compact", revision=put.header.revision), Failure)
+
+    def is_full() -> bool:
+        before = log.stat().st_size
+        work()
+        return log.stat().st_size == before and scrape(f"http://{member.endpoint}")["etcd_audit_log_dropped_total"].value() > 0
+
+    def is_told() -> bool:
+        work()
+        return "dropped log lines" in log.read_text() and scrape(f"http://{member.endpoint}")["etcd_audit_log_written_total"].value() > written
+
+    try:
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096):
+                pass
+        wait_until(is_full, "both files to be full", 120.0)
+        written = scrape(f"http://{member.endpoint}")["etcd_audit_log_written_total"].value()
+        filler.unlink()
+        mount.resize(8192)
+        wait_until(is_told, "lines to be written again", 120.0)
+    finally:
+        client.close()
+    member.stop()
+    assert [line for line in audit.read_text().splitlines() if not is_object(line)] == []
+    lines = log.read_text().splitlines()
+    assert sum(not is_object(line) for line in lines) <= 1, "one line was begun when the disk was full"
+    assert all(line.count('{"level":') <= 1 for line in lines)
+
+
+def test_a_certificate_that_a_full_disk_cut_short_is_made_anew(small, directory, member_with):
+    """A member that could not write the key of its own certificate can be started once there is room."""
+    member = member_with(None, "--auto-tls")
+    # The certificate's page, and none for the key.
+    mount = small(member.data_dir / "fixtures" / "client", 4)
+    plain = f"http://{member.endpoint}"
+    member.flags = ("--auto-tls", f"--listen-client-urls={plain.replace('http', 'https')}")
+    member.launch()
+    assert member.process.wait(60) == 1
+    member.process = None
+    assert "no space left on device" in member.log()
+    mount.resize(1024)
+    member.launch()
+    wait_until(lambda: "ready to serve client requests" in member.log(), "the member to serve")

@@ -1,5 +1,6 @@
 """Listeners of other kinds, log outputs, and what the system is told."""
 
+import contextlib
 import json
 import os
 import re
@@ -81,6 +82,30 @@ def test_a_port_may_be_shared(member_with):
     assert third.process.wait(30) == 1
     assert "address already in use" in third.log()
     third.process = None
+
+
+@pytest.mark.parametrize("genuine", [True, False], ids=["genuine", "ours"])
+def test_monitoring_is_answered_before_the_member_serves(directory, genuine):
+    """A member that waits for the others says on --listen-metrics-urls that it is not well; clients wait."""
+    port = free_port()
+    member = Member(settings.GENUINE if genuine else settings.UNDER_TEST, directory)
+    url = f"http://127.0.0.1:{member.peer_port}"
+    member.launch(
+        f"--listen-metrics-urls=http://127.0.0.1:{port}", f"--initial-advertise-peer-urls={url}", "--name=a",
+        f"--initial-cluster=a={url},b=http://127.0.0.1:{free_port()},c=http://127.0.0.1:{free_port()}")
+
+    def answers() -> bool:
+        return subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}/health"], capture_output=True, timeout=30).returncode == 0
+
+    try:
+        wait_until(answers, "an answer of the listener for metrics")
+        status = curl("-o", os.devnull, "-w", "%{http_code}", f"http://127.0.0.1:{port}/health")
+        assert status == "503"
+        assert "etcd_server_has_leader 0\n" in curl(f"http://127.0.0.1:{port}/metrics")
+        assert not member.is_healthy()
+        assert "ready to serve client requests" not in member.log()
+    finally:
+        member.close()
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
@@ -260,6 +285,28 @@ def test_a_reader_that_stops_reading_the_log_holds_nobody_up(directory):
         os.close(read)
         os.close(write)
         member.close()
+
+
+@pytest.mark.ours_only
+def test_a_flood_of_lines_is_sampled(member_with):
+    """A client that is refused over and over leaves a sample in the log, and every line with --disable-log-sampling."""
+    def written(*flags: str) -> int:
+        member: Member = member_with(None, *flags).start()
+        for _ in range(1500):
+            with socket.create_connection(("127.0.0.1", member.port), timeout=30) as connection:
+                connection.sendall(b"\0" * 64)
+                with contextlib.suppress(ConnectionError):
+                    while connection.recv(1024):
+                        pass
+        member.stop()
+        return member.log().count("rejected connection")
+
+    begun = time.monotonic()
+    sample = written()
+    seconds = time.monotonic() - begun + 2
+    # A hundred of each second, and one of each hundred of the others.
+    assert 100 <= sample <= seconds * 100 + 15
+    assert written("--disable-log-sampling") == 1500
 
 
 @pytest.mark.ours_only

@@ -441,6 +441,24 @@ def test_a_socket_of_the_file_system(tls):
 
 @pytest.mark.ours_only
 def test_a_configuration_file_has_sections_for_tls(tls):
+    member = file_member(tls, "client-cert-auth: true", f"trusted-ca-file: {tls.authority.cert_file}")
+    assert tls.taken(member, tls.client)
+    assert not tls.taken(member, None)
+
+
+@pytest.mark.ours_only
+def test_a_configuration_file_allows_common_names(tls):
+    """For clients etcd has this in files alone."""
+    member = file_member(
+        tls, f"trusted-ca-file: {tls.authority.cert_file}", "allowed-cn: [client, other]",
+        "skip-client-san-verification: true")
+    assert tls.taken(member, tls.client)
+    assert not tls.taken(member, tls.authority.issue("guest"))
+    assert "client-transport-security.skip-client-san-verification has no effect" in member.log()
+
+
+def file_member(tls: Setting, *security: str) -> SecureMember:
+    """A started member that has all from a file, with these lines among its TLS for clients."""
     file = tls.directory / "etcd.yaml"
 
     class FileMember(SecureMember):
@@ -448,18 +466,13 @@ def test_a_configuration_file_has_sections_for_tls(tls):
             words = super().command(*extra)
             pairs = dict(zip(words[1::2], words[2::2]))
             lines = [f"{name.removeprefix('--')}: {value}" for name, value in pairs.items()]
-            lines += [
-                "client-transport-security:", f"  cert-file: {tls.server.cert_file}", f"  key-file: {tls.server.key_file}",
-                "  client-cert-auth: true", f"  trusted-ca-file: {tls.authority.cert_file}",
-            ]
-            file.write_text("\n".join(lines) + "\n")
+            lines += ["client-transport-security:", f"  cert-file: {tls.server.cert_file}", f"  key-file: {tls.server.key_file}"]
+            file.write_text("\n".join(lines + [f"  {line}" for line in security]) + "\n")
             return [words[0], "--config-file", str(file)]
 
     member = FileMember(settings.UNDER_TEST, tls.directory / "member", (), context(tls.authority, tls.client))
     tls.members.append(member)
-    member.start()
-    assert tls.taken(member, tls.client)
-    assert not tls.taken(member, None)
+    return member.start()
 
 
 @pytest.mark.ours_only

@@ -52,10 +52,29 @@ private final class Holding: LogDestination, @unchecked Sendable {
     func hold() { pthread_mutex_lock(gate) }
     func release() { pthread_mutex_unlock(gate) }
 
-    func write(_ line: String, level: Logger.Level) {
+    func write(_ line: String, level: Logger.Level) -> Bool {
         pthread_mutex_lock(gate)
         lines.append(line)
         pthread_mutex_unlock(gate)
+        return true
+    }
+}
+
+/// A destination that is full for a while.
+private final class Full: LogDestination, @unchecked Sendable {
+    private var room: Int
+    private(set) var lines: [String] = []
+
+    /// Takes lines again after it has refused so many.
+    init(refusing room: Int) { self.room = room }
+
+    func write(_ line: String, level: Logger.Level) -> Bool {
+        guard room == 0 else {
+            room -= 1
+            return false
+        }
+        lines.append(line)
+        return true
     }
 }
 
@@ -89,6 +108,22 @@ private final class Holding: LogDestination, @unchecked Sendable {
         #expect(counts.reduce(0, +) == 1000 - kept)
     }
 
+    /// A full disk loses lines and not the knowledge of it; another destination has them all and hears nothing.
+    @Test func linesThatADestinationRefusesAreCounted() {
+        let (full, other) = (Full(refusing: 7), Holding())
+        let writer = LogWriter([full, other])
+        for number in 0..<20 {
+            writer.write("line \(number)\n", level: .info)
+            writer.flush(milliseconds: 60_000)
+        }
+        #expect(other.lines == (0..<20).map { "line \($0)\n" })
+        let kept = full.lines.filter { $0.hasPrefix("line ") }.count
+        let told = full.lines.filter { $0.contains("dropped log lines") }
+        #expect(told.count == 1)
+        #expect(told.first?.contains("\"count\":\(20 - kept)}") == true)
+        #expect(kept < 20)
+    }
+
     @Test func aLevelIsForTheWholeProcess() {
         let before = LogLevel.current
         defer { LogLevel.set(before) }
@@ -106,6 +141,23 @@ private final class Holding: LogDestination, @unchecked Sendable {
         writer.flush(milliseconds: 60_000)
         #expect(destination.lines.count == 2)
         #expect(destination.lines.allSatisfy { $0.contains("\"msg\":\"yes\"") })
+    }
+}
+
+/// What is written of lines that come too often.
+@Suite struct LogSamplingTests {
+    @Test func theFirstHundredOfASecondAndThenEachHundredth() {
+        let sampling = LogSampling()
+        let taken = (1...350).filter { _ in sampling.takes(.warning, "rejected connection", at: 7) }
+        #expect(taken == Array(1...100) + [200, 300])
+        #expect(sampling.takes(.warning, "rejected connection", at: 8))
+    }
+
+    @Test func othersAndLastWordsAreNotConcerned() {
+        let sampling = LogSampling()
+        for _ in 0..<1000 { _ = sampling.takes(.warning, "rejected connection", at: 7) }
+        #expect(sampling.takes(.error, "rejected connection", at: 7))
+        #expect((0..<1000).allSatisfy { _ in sampling.takes(.critical, "the end", at: 7) })
     }
 }
 
@@ -138,7 +190,7 @@ private final class Holding: LogDestination, @unchecked Sendable {
 
     private func create(_ name: String, _ text: String = "x") {
         let descriptor = open("\(folder)/\(name)", O_WRONLY | O_CREAT, 0o600)
-        #expect(writeWhole(text, to: descriptor))
+        #expect(writeWhole(text, to: descriptor) == text.utf8.count)
         close(descriptor)
     }
 
@@ -149,7 +201,8 @@ private final class Holding: LogDestination, @unchecked Sendable {
 
     @Test func linesAreAdded() throws {
         create("etcd.log", "before\n")
-        try FileDestination(path: "\(folder)/etcd.log", rotation: nil).write("after\n", level: .info)
+        let destination = try FileDestination(path: "\(folder)/etcd.log", rotation: nil)
+        #expect(destination.write("after\n", level: .info))
         #expect(size("etcd.log") == 13)
     }
 
@@ -164,9 +217,9 @@ private final class Holding: LogDestination, @unchecked Sendable {
         rotation.compresses = false
         let destination = try FileDestination(path: "\(folder)/etcd.log", rotation: rotation)
         let line = String(repeating: "a", count: 600_000) + "\n"
-        destination.write(line, level: .info)
+        #expect(destination.write(line, level: .info))
         #expect(names == ["etcd.log"])
-        destination.write(line, level: .info)
+        #expect(destination.write(line, level: .info))
         #expect(names.count == 2)
         #expect(size("etcd.log") == 600_001)
         let old = names.filter { $0 != "etcd.log" }
@@ -225,7 +278,8 @@ private final class Holding: LogDestination, @unchecked Sendable {
             }
         }
         #expect(bound == 0)
-        try JournalDestination(path: path).write("{\"level\":\"warn\"}\n", level: .warning)
+        let journal = try JournalDestination(path: path)
+        #expect(journal.write("{\"level\":\"warn\"}\n", level: .warning))
         var bytes = [UInt8](repeating: 0, count: 1000)
         let count = recv(server, &bytes, bytes.count, 0)
         #expect(

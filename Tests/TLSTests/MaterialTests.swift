@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import NIOCore
 import Synchronization
 import Testing
 
@@ -105,6 +106,30 @@ import Testing
         try FileManager.default.removeItem(atPath: settings.revocationListFile)
         #expect(source.current().revocations?.contains([2]) == true)
         #expect(complaints.withLock { $0.last?.contains("no such file or directory") } == true)
+    }
+
+    /// That there was no file descriptor left, for example, is no reason to wait for the next certificate.
+    @Test func filesThatCouldNotBeReadAreTriedAgainThoughTheyLookTheSame() throws {
+        let settings = TLSSettings(identity: try folder.write(authority.issue("first"), "server"))
+        let isFailing = Atomic(false)
+        let complaints = Mutex<[String]>([])
+        let source = try MaterialSource(
+            settings, role: .listener(protocols: []),
+            load: { (settings, role) throws(TLSError) in
+                if isFailing.load(ordering: .relaxed) { throw .unreadable(path: "server", reason: "too many open files") }
+                return try Materials(settings, role: role)
+            }, complain: { text in complaints.withLock { $0.append(text) } })
+        let first = ObjectIdentifier(source.current().context)
+        _ = try folder.write(authority.issue("second"), "server")
+        isFailing.store(true, ordering: .relaxed)
+        let now = NIODeadline.now()
+        #expect(ObjectIdentifier(source.current(at: now).context) == first)
+        // By now the files are settled: nothing about them will change any more.
+        while let stamp = FileStamp(settings.identity.keyFile), !stamp.isSettled { usleep(10_000) }
+        #expect(ObjectIdentifier(source.current(at: now).context) == first)
+        isFailing.store(false, ordering: .relaxed)
+        #expect(ObjectIdentifier(source.current(at: now + .seconds(2)).context) != first)
+        #expect(complaints.withLock { $0 } == ["open server: too many open files"])
     }
 
     private static func revocations(_ serials: [UInt8]) throws -> String {
