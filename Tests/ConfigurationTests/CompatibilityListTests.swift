@@ -44,6 +44,10 @@ import Testing
             endToEnd + "test_cli.py::test_environment",
             endToEnd + "test_grpc_kv_differential.py::test_txn_limit_follows_its_flag",
         ],
+        "max-request-bytes": ["Tests/EndToEnd/test_grpc_kv_differential.py::test_request_size"],
+        "quota-backend-bytes": ["Tests/EndToEnd/test_quota.py::test_quotas_of_every_kind"],
+        "enable-grpc-gateway": ["Tests/EndToEnd/test_json_differential.py::test_without_gateway"],
+        "memory-mlock": [manners + "test_memory_is_locked_or_the_start_refused"],
         "listen-client-urls": [manners + "test_unix_socket"],
         "listen-peer-urls": [manners + "test_peers_by_unix_sockets"],
         "initial-advertise-peer-urls": [
@@ -56,7 +60,6 @@ import Testing
         "grpc-keepalive-interval": [connections + "test_a_silent_client_is_probed"],
         "grpc-keepalive-timeout": [connections + "test_a_silent_client_is_probed"],
         "grpc-keepalive-min-time": [connections + "test_a_client_may_ping_so_often"],
-        "listen-metrics-urls": [manners + "test_monitoring_is_answered_before_the_member_serves"],
         "client-cert-allowed-cn": ["Tests/EndToEnd/test_tls.py::test_a_configuration_file_allows_common_names"],
         "socket-reuse-port": [manners + "test_a_port_may_be_shared"],
         "log-level": ["Tests/EndToEnd/test_cli.py::test_log_level"],
@@ -80,7 +83,6 @@ import Testing
         "snapshot-catchup-entries": [
             endToEnd + "test_snapshots.py::test_watchers_miss_nothing_and_hear_nothing_twice"
         ],
-        "max-request-bytes": [endToEnd + "test_grpc_kv_differential.py::test_request_size"],
         "auto-compaction-mode": [
             manners + "test_old_revisions_go_by_themselves", "MemberTests/AutoCompactorTests",
         ],
@@ -88,8 +90,10 @@ import Testing
             manners + "test_old_revisions_go_by_themselves", "MemberTests/AutoCompactorTests",
         ],
         "listen-client-http-urls": [endToEnd + "test_http_paths.py::test_listeners_for_http"],
-        "listen-metrics-urls": [endToEnd + "test_http_paths.py::test_listeners_for_metrics"],
-        "enable-grpc-gateway": [endToEnd + "test_json_differential.py::test_without_gateway"],
+        "listen-metrics-urls": [
+            endToEnd + "test_http_paths.py::test_listeners_for_metrics",
+            manners + "test_monitoring_is_answered_before_the_member_serves",
+        ],
         "cors": [endToEnd + "test_json_differential.py::test_origins"],
         "host-whitelist": [endToEnd + "test_json_differential.py::test_hosts"],
         "metrics": [
@@ -112,9 +116,6 @@ import Testing
         "distributed-tracing-sampling-rate": [
             endToEnd + "test_tracing.py::test_a_rate_traces_calls_that_say_nothing"
         ],
-        "grpc-keepalive-min-time": ["GRPCTests/ConnectionTests"],
-        "grpc-keepalive-interval": ["GRPCTests/ConnectionTests"],
-        "grpc-keepalive-timeout": ["GRPCTests/ConnectionTests"],
         "force-new-cluster": [endToEnd + "test_bootstrap.py::test_force_new_cluster"],
         "initial-cluster-state": [endToEnd + "test_bootstrap.py::test_joins"],
         "discovery": [endToEnd + "test_discovery.py::test_version_2"],

@@ -310,6 +310,22 @@ def test_a_flood_of_lines_is_sampled(member_with):
 
 
 @pytest.mark.ours_only
+def test_memory_is_locked_or_the_start_refused(directory):
+    """--memory-mlock never goes on without: where the system does not allow it, the last line says what to change."""
+    member = Member(settings.UNDER_TEST, directory)
+    member.launch("--memory-mlock")
+    try:
+        wait_until(lambda: member.process.poll() is not None or member.is_healthy(), "the member to serve or end")
+        if member.process.poll() is None:
+            assert member.status_file("VmLck") > 1024
+        else:
+            assert member.process.returncode == 1
+            assert "--memory-mlock needs an unlimited RLIMIT_MEMLOCK" in member.log().splitlines()[-1]
+    finally:
+        member.close()
+
+
+@pytest.mark.ours_only
 def test_unsafe_no_fsync_says_so(member_with):
     member: Member = member_with(None, "--unsafe-no-fsync").start()
     assert "LOSES DATA" in member.log()

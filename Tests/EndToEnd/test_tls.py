@@ -8,9 +8,11 @@ import ssl
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from harness import settings
 from harness.api import Failure
@@ -316,11 +318,13 @@ def test_a_member_makes_its_own_certificate(tls):
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     for binary in (settings.GENUINE, settings.UNDER_TEST):
-        member = tls.member(binary, "--auto-tls")
+        member = tls.member(binary, "--auto-tls", "--self-signed-cert-validity=3")
         member.probe = unverified
         member.start()
         made = member.data_dir / "fixtures" / "client"
         assert sorted(path.name for path in made.iterdir()) == ["cert.pem", "key.pem"]
+        certificate = x509.load_pem_x509_certificate((made / "cert.pem").read_bytes())
+        assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(days=3 * 365)
         assert (made / "key.pem").stat().st_mode & 0o777 == 0o600
         # Whoever trusts it by name is content, others are not.
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
