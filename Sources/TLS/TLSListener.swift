@@ -60,11 +60,15 @@ public final class TLSListener: Sendable {
     ) throws(ChainVerifier.Refusal) {
         guard let revocations else { return }
         for certificate in certificates where revocations.contains(certificate.serialNumber.bytes) {
-            let serial = certificate.serialNumber.bytes.drop { $0 == 0 }.reduce(into: "") { text, byte in
-                text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
-            }
+            let serial = hexadecimal(certificate.serialNumber.bytes)
             throw ChainVerifier.Refusal(description: "transport: certificate serial \(serial) revoked")
         }
+    }
+
+    /// A serial number as Go prints a large number: without zeros before it.
+    static func hexadecimal(_ serial: ArraySlice<UInt8>) -> String {
+        let digits = serial.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        return String(digits.drop { $0 == "0" })
     }
 }
 

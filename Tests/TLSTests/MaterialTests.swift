@@ -116,7 +116,7 @@ import Testing
         let source = try MaterialSource(
             settings, role: .listener(protocols: []),
             load: { (settings, role) throws(TLSError) in
-                if isFailing.load(ordering: .relaxed) { throw .unreadable(path: "server", reason: "too many open files") }
+                if isFailing.load(ordering: .relaxed) { throw .unreadable(path: "server", reason: "too many files") }
                 return try Materials(settings, role: role)
             }, complain: { text in complaints.withLock { $0.append(text) } })
         let first = ObjectIdentifier(source.current().context)
@@ -129,7 +129,7 @@ import Testing
         #expect(ObjectIdentifier(source.current(at: now).context) == first)
         isFailing.store(false, ordering: .relaxed)
         #expect(ObjectIdentifier(source.current(at: now + .seconds(2)).context) != first)
-        #expect(complaints.withLock { $0 } == ["open server: too many open files"])
+        #expect(complaints.withLock { $0 } == ["open server: too many files"])
     }
 
     private static func revocations(_ serials: [UInt8]) throws -> String {

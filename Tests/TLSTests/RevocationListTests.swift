@@ -134,4 +134,10 @@ struct RevocationListMaker {
             #expect(throws: RevocationList.Malformed.self) { try RevocationList(parsing: bytes) }
         }
     }
+
+    /// In the log the number reads as `openssl x509 -serial` and Go print it, but for the zeros before it.
+    @Test(arguments: [([0x0A, 0x0B], "a0b"), ([0x00, 0xAB, 0x10], "ab10"), ([0x01], "1")] as [([UInt8], String)])
+    func serialNumbersAreToldWithoutZerosBefore(bytes: [UInt8], text: String) {
+        #expect(TLSListener.hexadecimal(bytes[...]) == text)
+    }
 }
