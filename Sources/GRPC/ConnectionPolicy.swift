@@ -51,8 +51,8 @@ struct TokenBucket {
         tokens = capacity
     }
 
-    /// Takes one token. Returns false when there is none.
-    mutating func take(at now: NIODeadline) -> Bool {
+    /// Takes one token, or `count` of them. Returns false when there are not so many.
+    mutating func take(_ count: Int = 1, at now: NIODeadline) -> Bool {
         let second: Int64 = 1_000_000_000
         if let filled {
             let seconds = (now - filled).nanoseconds / second
@@ -63,8 +63,8 @@ struct TokenBucket {
         } else {
             filled = now
         }
-        guard tokens > 0 else { return false }
-        tokens -= 1
+        guard tokens >= count else { return false }
+        tokens -= count
         return true
     }
 }

@@ -11,7 +11,9 @@ final class HTTP1Exchange: HTTPExchange {
     private var connection: HTTP1Handler?
     private var handler: (any HTTPStreamHandler)?
     private var body: [UInt8] = []
-    private var isTooLarge = false
+    private var share: RequestShare
+    /// What the request is refused with when it has come to its end.
+    private var refusal: HTTPResponse?
     private var isStreaming = false
     private var hasBegun = false
     private var isWhole = false
@@ -23,6 +25,7 @@ final class HTTP1Exchange: HTTPExchange {
         self.handlers = handlers
         self.connection = connection
         server = connection.server
+        share = RequestShare(of: connection.server.configuration.requestMemory)
     }
 
     private var isOver: Bool { connection == nil }
@@ -59,13 +62,19 @@ final class HTTP1Exchange: HTTPExchange {
             handler?.received(Array(buffer.readableBytesView))
             return
         }
-        guard !isTooLarge else { return }
-        guard body.count + buffer.readableBytes <= server.configuration.maximumHTTPBody else {
-            isTooLarge = true
-            body = []
-            return
+        guard refusal == nil else { return }
+        let count = body.count + buffer.readableBytes
+        guard count <= server.configuration.maximumHTTPBody else {
+            return refuse(HTTPResponse(status: 413, text: "request body too large\n"))
         }
+        guard share.hold(count) else { return refuse(.overloaded) }
         body.append(contentsOf: buffer.readableBytesView)
+    }
+
+    private func refuse(_ response: HTTPResponse) {
+        refusal = response
+        body = []
+        _ = share.hold(0)
     }
 
     func receivedEnd() {
@@ -75,9 +84,10 @@ final class HTTP1Exchange: HTTPExchange {
             return
         }
         guard !isOver, let eventLoop else { return }
-        if isTooLarge { return respond(HTTPResponse(status: 413, text: "request body too large\n")) }
+        if let refusal { return respond(refusal) }
         request.body = body
         body = []
+        _ = share.hold(0)
         handlers.answer(makeCall(eventLoop))
     }
 

@@ -31,6 +31,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
     let server: Server
     private let handlers: HTTPHandlers
     private let peer: Server.Peer
+    private let intake: HTTP1Intake
     private let upgrader: NIOWebSocketServerUpgrader?
     private var context: ChannelHandlerContext?
     private var exchange: HTTP1Exchange?
@@ -55,10 +56,16 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
     private var lastProgress = NIODeadline.now()
     private var producerWaits = false
 
-    /// - Parameter upgrader: what makes WebSockets of requests that want one, if that can be had.
-    init(server: Server, handlers: HTTPHandlers, peer: Server.Peer, upgrader: NIOWebSocketServerUpgrader?) {
+    /// - Parameters:
+    ///   - upgrader: what makes WebSockets of requests that want one, if that can be had.
+    ///   - intake: is told what of the requests is whole.
+    init(
+        server: Server, handlers: HTTPHandlers, peer: Server.Peer, upgrader: NIOWebSocketServerUpgrader?,
+        intake: HTTP1Intake
+    ) {
         self.server = server
         self.upgrader = upgrader
+        self.intake = intake
         self.handlers = handlers
         self.peer = peer
     }
@@ -137,6 +144,7 @@ final class HTTP1Handler: ChannelInboundHandler, RemovableChannelHandler, @unche
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        intake.noteProgress()
         let part = unwrapInboundIn(data)
         if case .end = part { isRequestWhole = true }
         if phase == .dropping || phase == .ending(keepsAlive: false) { return drop(part, context) }

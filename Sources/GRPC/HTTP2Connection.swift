@@ -23,6 +23,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     private var keepaliveTimer: Scheduled<Void>?
     private let keepalive: Keepalive
     private var isPingOutstanding = false
+    private var readsLittle = false
 
     /// Pings that find out whether a silent peer is still there.
     struct Keepalive {
@@ -50,6 +51,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     func openedStream(_ id: Int32) -> HTTP2Stream { HTTP2Stream() }
     func receivedPing() {}
     func receivedReset() {}
+    func sentReset(code: UInt32) {}
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer) {}
     func sentGoAway(reason: String) {}
     func becameIdle() {}
@@ -96,6 +98,8 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         lastRead = now
         isPingOutstanding = false
         unwrapInboundIn(data).withUnsafeReadableBytes { session.receive($0) }
+        let readsLittle = session.hasTakenLargeHead()
+        if readsLittle != self.readsLittle { setReadSize(little: readsLittle, context) }
         if let failure = session.failure, !closesAfterFlush {
             closesAfterFlush = true
             sentGoAway(reason: failure)
@@ -111,6 +115,12 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     final func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable { flush() }
         context.fireChannelWritabilityChanged()
+    }
+
+    private func setReadSize(little: Bool, _ context: ChannelHandlerContext) {
+        readsLittle = little
+        let allocator: any RecvByteBufferAllocator = little ? ReadSize.small : ReadSize.usual
+        try? context.channel.syncOptions?.setOption(.recvAllocator, value: allocator)
     }
 
     private func open() {

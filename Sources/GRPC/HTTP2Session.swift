@@ -36,6 +36,7 @@ final class HTTP2Session: @unchecked Sendable {
     var hasSentHeadersOrData = false
     /// Why the session cannot go on; nil while it can.
     private(set) var failure: String?
+    private var tookLargeHead = false
 
     /// The largest DATA payload that nghttp2 makes, with its frame header, is the least room that is worth a pull.
     static let minimumOutput = 16_384 + 9
@@ -123,6 +124,12 @@ final class HTTP2Session: @unchecked Sendable {
 
     /// Whether the last `pull` ended for want of room.
     var hasMore: Bool { isBlocked || leftover != nil }
+
+    /// Whether a large head, or part of one, has arrived since the last time this was asked.
+    func hasTakenLargeHead() -> Bool {
+        defer { tookLargeHead = false }
+        return tookLargeHead || headerStream != nil && headerListSize > ReadSize.largeHead
+    }
 
     /// Whether neither side has anything left to say.
     var isFinished: Bool {
@@ -426,6 +433,7 @@ extension HTTP2Session {
         let overhead = 32  // What HTTP/2 adds to each field when it counts a list.
         headerListSize += name.count + value.count + overhead
         guard headerListSize <= maximumHeaderList else {
+            tookLargeHead = true
             if let stream = headerStream { reset(stream, code: NGHTTP2_ENHANCE_YOUR_CALM.rawValue) }
             headerStream = nil
             isRequestBlock = false
@@ -453,6 +461,7 @@ extension HTTP2Session {
         let head = Self.header(of: frame)
         switch UInt32(head.type) {
         case NGHTTP2_HEADERS.rawValue:
+            if head.length > ReadSize.largeHead { tookLargeHead = true }
             let ends = head.flags & Self.endStream != 0
             // A second head of a request is its trailers, which end it.
             if isServer, isRequestBlock ? !rules.isComplete : !ends { refuseHead() }
@@ -501,6 +510,9 @@ extension HTTP2Session {
             reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
         case NGHTTP2_DATA.rawValue:
             hasSentHeadersOrData = true
+        case NGHTTP2_RST_STREAM.rawValue:
+            let code = frame.pointee.rst_stream.error_code
+            if code != NGHTTP2_NO_ERROR.rawValue { delegate.sentReset(code: code) }
         case NGHTTP2_GOAWAY.rawValue:
             let code = frame.pointee.goaway.error_code
             if code != NGHTTP2_NO_ERROR.rawValue {

@@ -9,6 +9,8 @@ protocol HTTP2SessionDelegate: AnyObject {
     func receivedPingAnswer(_ payload: UInt64)
     /// The peer reset a stream.
     func receivedReset()
+    /// A stream was reset for what the peer did wrong on it, or for an error of ours.
+    func sentReset(code: UInt32)
     /// The peer will not take streams above `lastStream`.
     func receivedGoAway(code: UInt32, lastStream: Int32, debug: UnsafeRawBufferPointer)
     /// The session, or its owner, gave up on the peer for this reason.

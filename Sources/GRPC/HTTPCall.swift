@@ -98,6 +98,9 @@ public struct HTTPResponse: Sendable {
 }
 
 extension HTTPResponse {
+    /// What is answered to a request whose unfinished body finds no room.
+    static var overloaded: HTTPResponse { HTTPResponse(status: 503, text: "too many requests are unfinished\n") }
+
     /// The answer with its body compressed, when `request` takes that.
     public func compressed(for request: HTTPRequest) -> HTTPResponse {
         let takes = request.headers.contains { field in
@@ -172,12 +175,21 @@ public final class HTTPCall: @unchecked Sendable {
     public let eventLoop: any EventLoop
     private let server: Server
     private let exchange: any HTTPExchange
+    private var share: RequestShare
 
     init(request: HTTPRequest, eventLoop: any EventLoop, server: Server, exchange: any HTTPExchange) {
         self.request = request
         self.eventLoop = eventLoop
         self.server = server
         self.exchange = exchange
+        share = RequestShare(of: server.configuration.requestMemory)
+    }
+
+    /// Says how many bytes of the request's body the handler keeps now. Returns false when there is no room for them, and the
+    /// handler is to give the request up.
+    public func keeps(_ count: Int) -> Bool {
+        eventLoop.preconditionInEventLoop()
+        return share.hold(count)
     }
 
     /// Fields that the answer carries besides its own.

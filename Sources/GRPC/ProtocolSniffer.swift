@@ -72,8 +72,10 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
             throw ChannelError.inappropriateOperationForState
         }
         let operations = context.pipeline.syncOperations
-        let upgrader = WebSocketHandler.upgrader(server: server, handlers: handlers, peer: peer)
-        let handler = HTTP1Handler(server: server, handlers: handlers, peer: peer, upgrader: upgrader)
+        let intake = HTTP1Intake(server: server, peer: peer.address)
+        let upgrader = WebSocketHandler.upgrader(server: server, handlers: handlers, peer: peer, intake: intake)
+        let handler = HTTP1Handler(
+            server: server, handlers: handlers, peer: peer, upgrader: upgrader, intake: intake)
         // Who has asked may say that nothing follows, and wait: `nc` does. Of TLS the library takes care.
         if !peer.isSecure { try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true) }
         var upgrade: NIOHTTPServerUpgradeConfiguration?
@@ -92,5 +94,6 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler {
             withErrorHandling: true, withOutboundHeaderValidation: true, withEncoderConfiguration: .init(),
             withDecoderLimitConfiguration: limits)
         try operations.addHandler(handler)
+        try operations.addHandler(intake, position: .after(self))
     }
 }

@@ -26,6 +26,10 @@ final class RequestHead {
     /// The fields that are metadata, flat as `Metadata` keeps them.
     @exclusivity(unchecked) private var fields: [UInt8] = []
     private var fieldCount = 0
+    /// How many bytes the fields take beyond those that clients usually send, a token included. What a request takes that is
+    /// no larger is not worth counting.
+    var excessBytes: Int { max(0, fields.count - Self.usualBytes) }
+    private static let usualBytes = 4096
     /// The metadata of the last request; clients repeat themselves, and then no copy is made.
     private var lastMetadata = Metadata()
 

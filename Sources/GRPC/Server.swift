@@ -19,9 +19,9 @@ import TLS
 /// - Requests that are not gRPC (another content type and a path that no method has) go to the `http` handlers, which
 ///   may call the methods in turn (`HTTPCall.call`).
 ///
-/// What bounds it: messages, header lists, unfinished requests per connection, unread replies per stream and per
-/// connection, resets and pings; each has its constant in `Configuration`. Windows open only as handlers take bytes, and
-/// the session is pulled only while the socket takes bytes.
+/// What bounds it: connections, messages, header lists, unfinished requests per connection and of all, unread replies per
+/// stream, per connection and of all, resets and pings; each has its constant in `Configuration`. Windows open only as
+/// handlers take bytes, and the session is pulled only while the socket takes bytes.
 ///
 /// Everything public may be called on any thread.
 public final class Server: Sendable {
@@ -45,10 +45,14 @@ public final class Server: Sendable {
         public var pendingLimit = 8 * 1024 * 1024
         /// The queues of all streams beyond which the connection is ended, when several streams wait.
         public var connectionPendingLimit = 256 * 1024 * 1024
+        /// The account of what unfinished requests take; one for all servers that share it.
+        public var requestMemory = RequestMemory(limit: 256 * 1024 * 1024)
+        /// How many connections there may be; more are closed as they come.
+        public var maximumConnections = Int.max
         /// The account of what replies take; one for all servers that share it.
         public var responseMemory = ResponseMemory(limit: .max)
-        /// What a client is told that leaves its replies unread while that account is used up.
-        public var overloadRefusal = Status(.resourceExhausted, "grpc: too many replies are unread")
+        /// What a client is told that is part of why one of these accounts is used up.
+        public var overloadRefusal = Status(.resourceExhausted, "grpc: too many requests are unfinished or replies unread")
         /// How many bytes of requests a client may send on a stream before the handler takes them.
         public var streamWindow: Int32 = 256 * 1024
         /// How many bytes a client may have on the way on one connection.
@@ -180,6 +184,8 @@ public final class Server: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // Setting up a connection takes longer than most requests: in a flood of them, each waits for its turn.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture { try setUp(channel, tls: tls, for: endpoint) }
             }
@@ -187,9 +193,7 @@ public final class Server: Sendable {
             .childChannelOption(.maxMessagesPerRead, value: 1)
             // The kernel notices hosts that went away without a word, as Go's listeners have it do.
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 65536)
-            )
+            .childChannelOption(.recvAllocator, value: ReadSize.usual)
             .childChannelOption(
                 .writeBufferWaterMark, value: .init(low: 64 * 1024, high: 2 * EventLoopContext.writeSize))
         let channel = try await bind(bootstrap)
@@ -205,11 +209,11 @@ public final class Server: Sendable {
         }
         let peer = Self.describe(channel.remoteAddress)
         let isWelcome = state.withLockedValue { state in
-            if state.isShuttingDown { return false }
+            if state.isShuttingDown || state.connections.count >= configuration.maximumConnections { return false }
             state.connections[ObjectIdentifier(channel)] = channel
             return true
         }
-        guard isWelcome else { throw Status(.unavailable, "the server is shutting down") }
+        guard isWelcome else { throw Status(.unavailable, "the server is shutting down, or has too many connections") }
         observer.connectionOpened?(peer)
         channel.closeFuture.whenComplete { [self] _ in
             observer.connectionClosed?(peer)

@@ -22,11 +22,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// What the account of all connections' replies holds for this one.
     private var notedBytes = 0
     private let memory: ResponseMemory
+    private let requestMemory: RequestMemory
     private var deadlineTimer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
 
     /// Expired calls are looked for at most this often, so that many short deadlines do not mean many searches.
     private static let deadlineGrain = TimeAmount.milliseconds(5)
+    /// How many heads may be beyond the limit, each of which has cost as much as hundreds of requests.
+    private static let oversizedHeads = 16
     /// Told apart from pings that serve other ends.
     private static let farewellPayload: UInt64 = 0x6661_7265_7765_6C6C
 
@@ -37,6 +40,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         peerIdentity = peer.identity
         let configuration = server.configuration
         memory = configuration.responseMemory
+        requestMemory = configuration.requestMemory
         maximumMessageSize = configuration.maximumMessageSize
         pingPolicy = PingPolicy(
             minimumInterval: configuration.minimumPingInterval,
@@ -99,6 +103,15 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         }
     }
 
+    /// Making the server reset streams is as good as resetting them.
+    override func sentReset(code: UInt32) {
+        let isOversized = code == NGHTTP2_ENHANCE_YOUR_CALM.rawValue
+        let share = isOversized ? max(1, server.configuration.resetBurst / Self.oversizedHeads) : 1
+        if !resets.take(share, at: now) {
+            reject(NGHTTP2_ENHANCE_YOUR_CALM.rawValue, "too_many_errors", "client made too many wrong requests")
+        }
+    }
+
     private func reject(_ code: UInt32, _ debug: StaticString, _ reason: String) {
         sessionIfOpen?.submitGoAway(code: code, debug: debug)
         closeAfterFlush()
@@ -110,13 +123,20 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Puts `count` bytes of unfinished requests on the connection's account; negative when a request was finished.
     func reserve(_ count: Int) throws(Status) {
         requestBytes += count
-        if count > 0, requestBytes > server.configuration.maximumRequestBytes {
+        requestMemory.note(count)
+        guard count > 0 else { return }
+        if requestBytes > server.configuration.maximumRequestBytes {
             throw Status(.resourceExhausted, "grpc: too many bytes of unfinished requests on one connection")
         }
+        if !requestMemory.allows(requestBytes) { throw server.configuration.overloadRefusal }
     }
 
     /// Takes `count` bytes of a request that is gone from the account.
-    func release(_ count: Int) { requestBytes -= count }
+    func release(_ count: Int) {
+        guard count != 0 else { return }
+        requestBytes -= count
+        requestMemory.note(-count)
+    }
 
     /// Whether the connection is about to be closed for what its client has done: nothing more is queued for it.
     var takesNothing: Bool { isRejected }

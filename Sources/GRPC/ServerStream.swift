@@ -31,6 +31,8 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
     @exclusivity(unchecked) private var reader = MessageReader()
     /// What the connection's account of unfinished requests holds for this one.
     private var reservedBytes = 0
+    /// How much of that is for a large head, which stays until the end.
+    private var headBytes = 0
     private var hasSentHead = false
     /// The bytes of a reply in pieces that are still to come.
     private var replyRest = 0
@@ -75,6 +77,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         guard let entry else { return refuse(connection.server.methods.refusal(of: head.path)) }
         metadata = head.takeMetadata()
         encoding = head.encoding
+        headBytes = head.excessBytes
         if let observer = entry.observer {
             started = connection.now
             trace = observer.started(metadata, peer: connection.peer)
@@ -89,6 +92,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
             let text = "grpc: Decompressor is not installed for grpc-encoding \"\(name)\""
             return fail(Status(.unimplemented, text), reason: .refused(Status(.unimplemented, text)))
         }
+        if headBytes > 0, let refusal = noteHeld() { return refuseCall(refusal) }
         switch entry.method {
         case .unary: kind = .unary
         case .stream(let makeHandler):
@@ -132,6 +136,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         case .unary, .streaming:
             if isPaused {
                 held.append(contentsOf: bytes)
+                if let refusal = noteHeld() { refuseCall(refusal) }
                 return
             }
             session?.consume(self, bytes.count)
@@ -150,21 +155,32 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
                 guard let message = try reader.next(&rest, maximum: connection.maximumMessageSize) else { break }
                 try deliver(message)
             }
-            let growth = reader.bufferedBytes - reservedBytes
-            reservedBytes += growth
-            try connection.reserve(growth)
+            if let refusal = noteHeld() { throw refusal }
         } catch let failure as MessageReader.Failure {
             switch failure {
             case .tooLarge(let length, let maximum):
-                refuseCall(
-                    .resourceExhausted, "grpc: received message larger than max (\(length) vs. \(maximum))")
+                let text = "grpc: received message larger than max (\(length) vs. \(maximum))"
+                refuseCall(Status(.resourceExhausted, text))
             case .unknownFlag(let flag):
-                refuseCall(.internal, "grpc: received unexpected payload format \(flag)")
+                refuseCall(Status(.internal, "grpc: received unexpected payload format \(flag)"))
             }
         } catch let status as Status {
-            refuseCall(status.code, status.message)
+            refuseCall(status)
         } catch {
-            refuseCall(.internal, "\(error)")
+            refuseCall(Status(.internal, "\(error)"))
+        }
+    }
+
+    /// Puts what is kept of the request now on the connection's account. Returns the refusal when that is too much.
+    private func noteHeld() -> Status? {
+        let growth = headBytes + reader.bufferedBytes + held.count + (httpRequest?.body.count ?? 0) - reservedBytes
+        guard growth != 0 else { return nil }
+        reservedBytes += growth
+        do throws(Status) {
+            try connection.reserve(growth)
+            return nil
+        } catch {
+            return error
         }
     }
 
@@ -208,8 +224,12 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         }
     }
 
-    private func refuseCall(_ code: Status.Code, _ text: String) {
-        fail(Status(code, text), reason: .refused(Status(code, text)))
+    private func refuseCall(_ status: Status) {
+        fail(status, reason: .refused(status))
+        // The client may be slow to learn of it.
+        reader = MessageReader()
+        held = []
+        _ = noteHeld()
     }
 
     override func receivedEnd() {
@@ -219,6 +239,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
             if let httpHandler { return httpHandler.ended() }
             guard let request = httpRequest else { return }
             httpRequest = nil
+            _ = noteHeld()
             connection.endpoint.http?.answer(makeHTTPCall(request))
         case .unary:
             guard !hasDispatched else { return }
@@ -226,10 +247,10 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
                 reader.isBetweenMessages
                 ? "cardinality violation: received no request message from non-client-streaming RPC"
                 : "unexpected EOF"
-            refuseCall(.internal, text)
+            refuseCall(Status(.internal, text))
         case .streaming:
             guard !isPaused else { return }
-            guard reader.isBetweenMessages else { return refuseCall(.internal, "unexpected EOF") }
+            guard reader.isBetweenMessages else { return refuseCall(Status(.internal, "unexpected EOF")) }
             handler?.halfClosed()
         case .undecided: return
         }
@@ -275,6 +296,7 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         }
         let bytes = held
         held = []
+        _ = noteHeld()
         session?.consume(self, bytes.count)
         bytes.withUnsafeBytes { read($0) }
         if remoteEnded, !isPaused { receivedEnd() }
@@ -463,6 +485,8 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         wantsHeadOnly = request.method == "HEAD"
         if let fault = request.fault { return respond(HTTPResponse(status: 400, text: fault)) }
         httpRequest = request
+        headBytes = head.excessBytes
+        if headBytes > 0, noteHeld() != nil { return refuseForMemory() }
         guard let stream = handlers.stream, let handler = stream(makeHTTPCall(request)) else { return }
         httpRequest = nil
         if !isFinished { httpHandler = handler }
@@ -479,10 +503,18 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         }
         guard let count = httpRequest?.body.count, count + bytes.count <= configuration.maximumHTTPBody else {
             httpRequest = nil
+            _ = noteHeld()
             return respond(HTTPResponse(status: 413, text: "request body too large\n"))
         }
         httpRequest?.body.append(contentsOf: bytes)
+        if noteHeld() != nil { return refuseForMemory() }
         session?.consume(self, bytes.count)
+    }
+
+    private func refuseForMemory() {
+        httpRequest = nil
+        respond(.overloaded)
+        _ = noteHeld()
     }
 
     var pendingBytes: Int { outbound.pendingBytes }

@@ -16,6 +16,8 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     private var handler: (any HTTPStreamHandler)?
     /// The fragments so far of a message that is not whole.
     private var message: [UInt8]?
+    private var share: RequestShare
+    private let intake: HTTP1Intake
     /// The end of what was written, which is no whole line yet.
     private var line: [UInt8] = []
     private var isOver = false
@@ -35,8 +37,10 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
     /// What one frame holds at most; longer messages go out in fragments, so that a slow client is seen to read.
     static let frameSize = 1 << 20
 
-    init(server: Server, request: HTTPRequest, handlers: HTTPHandlers) {
+    init(server: Server, request: HTTPRequest, handlers: HTTPHandlers, intake: HTTP1Intake) {
         self.server = server
+        self.intake = intake
+        share = RequestShare(of: server.configuration.requestMemory)
         var request = request
         request.isWebSocket = true
         self.request = request
@@ -101,6 +105,7 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let frame = unwrapInboundIn(data)
+        intake.noteProgress()
         isPingOutstanding = false
         // RFC 6455, sections 5.1 and 5.2: clients mask all that they send, and no extension was agreed on.
         guard frame.maskKey != nil, !frame.rsv1, !frame.rsv2, !frame.rsv3 else {
@@ -146,6 +151,8 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         guard let count = message?.count, count <= server.configuration.maximumHTTPBody else {
             return refuse(.messageTooLarge, context)
         }
+        // 1013 is the registered code for "try again later".
+        guard share.hold(frame.fin ? 0 : count) else { return refuse(.unknown(1013), context) }
         guard frame.fin, let whole = message else { return }
         message = nil
         handler?.received(whole + [UInt8(ascii: "\n")])
@@ -247,7 +254,9 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
 
 extension WebSocketHandler {
     /// What turns connections of `server` into WebSockets, when their request asks for it and `handlers` agree.
-    static func upgrader(server: Server, handlers: HTTPHandlers, peer: Server.Peer) -> NIOWebSocketServerUpgrader? {
+    static func upgrader(
+        server: Server, handlers: HTTPHandlers, peer: Server.Peer, intake: HTTP1Intake
+    ) -> NIOWebSocketServerUpgrader? {
         guard let accepts = handlers.webSocket else { return nil }
         @Sendable func request(_ head: HTTPRequestHead) -> HTTPRequest? {
             let headers = head.headers.map { (name: $0.name.lowercased(), value: $0.value) }
@@ -273,7 +282,7 @@ extension WebSocketHandler {
                 channel.eventLoop.makeCompletedFuture {
                     guard let request = request(head) else { throw ChannelError.inappropriateOperationForState }
                     try channel.pipeline.syncOperations.addHandler(
-                        WebSocketHandler(server: server, request: request, handlers: handlers))
+                        WebSocketHandler(server: server, request: request, handlers: handlers, intake: intake))
                 }
             })
     }

@@ -38,6 +38,13 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
 
     func received(_ bytes: [UInt8]) {
         guard !isOver, !hasRequest else { return }
+        take(bytes)
+        if !http.keeps(value.count + (request?.count ?? 0)), !isOver {
+            refuseMemory()
+        }
+    }
+
+    private func take(_ bytes: [UInt8]) {
         var start = 0
         for (index, byte) in bytes.enumerated() {
             let event: JSONScanner.Event
@@ -127,6 +134,15 @@ final class GatewayCall: HTTPStreamHandler, LocalCallReceiver {
             refusal = Status(.invalidArgument, text)
             if http.request.isWebSocket || hasEnded { ended() }
         }
+    }
+
+    private func refuseMemory() {
+        value = []
+        request = nil
+        _ = http.keeps(0)
+        let text = "json: too many requests are unfinished"
+        if call == nil { return fail(Status(.resourceExhausted, text)) }
+        refuseValue(text)
     }
 
     private func tooLarge() {

@@ -1,0 +1,12 @@
+import NIOCore
+
+/// How much one read of a connection's socket takes. Others wait while it is dealt with, and what costs most by far for its
+/// size are large heads, so a connection that sends those is read in small pieces.
+enum ReadSize {
+    /// Follows what comes, up to 64 KiB at a time.
+    static let usual = AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 65536)
+    /// Some dozens of fields at a time.
+    static let small = FixedSizeRecvByteBufferAllocator(capacity: 4096)
+    /// The bytes of a head, as encoded, beyond which it is large: clients of etcd need some hundred.
+    static let largeHead = 1024
+}
