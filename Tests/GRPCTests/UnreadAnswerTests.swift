@@ -203,7 +203,8 @@ import Testing
         let request = HTTPRequest(method: "POST", target: "/", headers: [], body: [], peer: "a")
         let handler = WebSocketHandler(
             server: server, request: request,
-            handlers: HTTPHandlers(answer: Self.nothing, stream: { Patient($0, answersAtOnce: false) }))
+            handlers: HTTPHandlers(answer: Self.nothing, stream: { Patient($0, answersAtOnce: false) }),
+            intake: HTTP1Intake(server: server, peer: "a"))
         let channel = EmbeddedChannel(loop: loop)
         let socket = FullSocket()
         try channel.pipeline.syncOperations.addHandlers([socket, handler])
