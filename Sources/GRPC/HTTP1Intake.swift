@@ -18,14 +18,14 @@ final class HTTP1Intake: ChannelInboundHandler, @unchecked Sendable {
         share = RequestShare(of: server.configuration.requestMemory)
     }
 
-    /// Something became whole. What is left behind it is some of the last read.
+    /// Something became whole. What is left behind it is counted from the next read on.
     func noteProgress() { hasProgressed = true }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let arrived = unwrapInboundIn(data).readableBytes
         hasProgressed = false
         context.fireChannelRead(data)
-        count = hasProgressed ? min(arrived, RequestMemory.dueOfConnection) : count + arrived
+        count = hasProgressed ? 0 : count + arrived
         guard !share.hold(count) else { return }
         server.observer.connectionRejected?(peer, "too many requests are unfinished")
         context.close(promise: nil)

@@ -23,7 +23,8 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     private var keepaliveTimer: Scheduled<Void>?
     private let keepalive: Keepalive
     private var isPingOutstanding = false
-    private var readsLittle = false
+    /// The last read had a large head.
+    final private(set) var readsLittle = false
 
     /// Pings that find out whether a silent peer is still there.
     struct Keepalive {
