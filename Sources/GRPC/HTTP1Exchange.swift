@@ -37,14 +37,14 @@ final class HTTP1Exchange: HTTPExchange {
     /// Asks who takes the request.
     func begin(on eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
-        if let refusal { return respond(refusal) }
+        if let brokenRule { return respond(brokenRule) }
         guard let stream = handlers.stream, let handler = stream(makeCall(eventLoop)) else { return }
         isStreaming = true
         if !isOver { self.handler = handler }
     }
 
     /// What Go's servers answer to requests that break HTTP's rules.
-    private var refusal: HTTPResponse? {
+    private var brokenRule: HTTPResponse? {
         if let fault = request.fault { return HTTPResponse(status: 400, text: fault) }
         let hosts = head.headers["host"].count
         if head.version == .http1_1, hosts == 0, head.method != .CONNECT {

@@ -52,7 +52,8 @@ public final class Server: Sendable {
         /// The account of what replies take; one for all servers that share it.
         public var responseMemory = ResponseMemory(limit: .max)
         /// What a client is told that is part of why one of these accounts is used up.
-        public var overloadRefusal = Status(.resourceExhausted, "grpc: too many requests are unfinished or replies unread")
+        public var overloadRefusal = Status(
+            .resourceExhausted, "grpc: too many requests are unfinished or replies unread")
         /// How many bytes of requests a client may send on a stream before the handler takes them.
         public var streamWindow: Int32 = 256 * 1024
         /// How many bytes a client may have on the way on one connection.
