@@ -23,7 +23,7 @@ extension KeyTree {
         let tree = KeyTree()
         try tree.set(bytes("/1/a"), value: bytes("1"))
         try tree.set(bytes("/1/b"), value: bytes("1"))
-        try? tree.delete(bytes("/1/none"), recursive: false)
+        _ = try? tree.delete(bytes("/1/none"), recursive: false)
         _ = try? tree.get(bytes("/1/a"), recursive: true)
         #expect(tree.statistics.changes.map { "\($0.action) \($0.count)" } == ["set 2", "delete 1"])
         #expect(tree.statistics.expirations == 0)
