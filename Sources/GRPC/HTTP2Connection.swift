@@ -23,7 +23,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
     private var keepaliveTimer: Scheduled<Void>?
     private let keepalive: Keepalive
     private var isPingOutstanding = false
-    /// The last read had a large head.
+    /// The last read had a large head or many calls.
     final private(set) var readsLittle = false
 
     /// Pings that find out whether a silent peer is still there.
@@ -99,7 +99,7 @@ class HTTP2Connection: ChannelInboundHandler, HTTP2SessionDelegate, @unchecked S
         lastRead = now
         isPingOutstanding = false
         unwrapInboundIn(data).withUnsafeReadableBytes { session.receive($0) }
-        let readsLittle = session.hasTakenLargeHead()
+        let readsLittle = session.hasTakenMuch(calls: self.readsLittle ? ReadSize.someCalls : ReadSize.manyCalls)
         if readsLittle != self.readsLittle { setReadSize(little: readsLittle, context) }
         if let failure = session.failure, !closesAfterFlush {
             closesAfterFlush = true

@@ -37,6 +37,7 @@ final class HTTP2Session: @unchecked Sendable {
     /// Why the session cannot go on; nil while it can.
     private(set) var failure: String?
     private var tookLargeHead = false
+    private var takenCalls = 0
 
     /// The largest DATA payload that nghttp2 makes, with its frame header, is the least room that is worth a pull.
     static let minimumOutput = 16_384 + 9
@@ -125,10 +126,14 @@ final class HTTP2Session: @unchecked Sendable {
     /// Whether the last `pull` ended for want of room.
     var hasMore: Bool { isBlocked || leftover != nil }
 
-    /// Whether a large head, or part of one, has arrived since the last time this was asked.
-    func hasTakenLargeHead() -> Bool {
-        defer { tookLargeHead = false }
-        return tookLargeHead || headerStream != nil && headerListSize > ReadSize.largeHead
+    /// Whether much work has arrived since the last time this was asked: a large head, or part of one, or more than
+    /// `calls` calls that began or were reset.
+    func hasTakenMuch(calls: Int) -> Bool {
+        defer {
+            tookLargeHead = false
+            takenCalls = 0
+        }
+        return tookLargeHead || takenCalls > calls || headerStream != nil && headerListSize > ReadSize.largeHead
     }
 
     /// Whether neither side has anything left to say.
@@ -462,6 +467,7 @@ extension HTTP2Session {
         switch UInt32(head.type) {
         case NGHTTP2_HEADERS.rawValue:
             if head.length > ReadSize.largeHead { tookLargeHead = true }
+            if isServer { takenCalls += 1 }
             let ends = head.flags & Self.endStream != 0
             // A second head of a request is its trailers, which end it.
             if isServer, isRequestBlock ? !rules.isComplete : !ends { refuseHead() }
@@ -479,6 +485,7 @@ extension HTTP2Session {
             let payload = frame.pointee.ping.opaque_data
             delegate.receivedPingAnswer(withUnsafeBytes(of: payload) { $0.loadUnaligned(as: UInt64.self) })
         case NGHTTP2_RST_STREAM.rawValue:
+            takenCalls += 1
             delegate.receivedReset()
         case NGHTTP2_GOAWAY.rawValue:
             let goAway = frame.pointee.goaway

@@ -124,6 +124,32 @@ import Testing
         #expect(!connection.readsLittle)
     }
 
+    @Test func manyCallsAtATimeAreReadInSmallPieces() throws {
+        let client = try RawClient(methods: Self.methods)
+        try client.open()
+        let connection = try #require(client.connection)
+        var stream: UInt32 = 1
+        func write(_ calls: Int, resets: Bool = false) throws {
+            var bytes: [UInt8] = []
+            for _ in 0..<calls {
+                bytes += Frame.call("/t.T/Echo", stream: stream).bytes
+                if resets { bytes += Frame(.reset, stream: stream, [0, 0, 0, 8]).bytes }
+                stream += 2
+            }
+            try client.write(bytes)
+        }
+        try write(ReadSize.manyCalls)
+        #expect(!connection.readsLittle)
+        try write(ReadSize.manyCalls + 1)
+        #expect(connection.readsLittle)
+        try write(ReadSize.someCalls + 1)
+        #expect(connection.readsLittle, "more are waiting")
+        try write(ReadSize.someCalls)
+        #expect(!connection.readsLittle)
+        try write(ReadSize.manyCalls / 2 + 1, resets: true)
+        #expect(connection.readsLittle, "a reset is work too")
+    }
+
     @Test func connectionsBeyondTheLimitAreClosed() throws {
         #expect(throws: Status.self) { _ = try RawClient(methods: Self.methods) { $0.maximumConnections = 0 } }
     }
