@@ -4,6 +4,7 @@ Python's standard library only. An attack returns what it counted, which shows t
 connections, watches and the like there is, where 1 is what an attack usually has.
 """
 
+import os
 import random
 import socket
 import struct
@@ -300,6 +301,19 @@ def http1(port: int, seconds: float, seed: int, scale: float) -> str:
     return f"{count} fields or requests over {connections} connections"
 
 
+def nothing(port: int, seconds: float, seed: int, scale: float) -> str:
+    """Not an attack: takes all idle time of two cores and leaves the member alone. What an honest client notices of this is
+    the machine's doing."""
+    child = os.fork()
+    count = 0
+    for _ in until(seconds):
+        count += 1
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return f"{2 * count} looks at the clock"
+
+
 ATTACKS = {
     "malformed": malformed, "resets": resets, "headers": headers, "loris": loris, "idle": idle, "watches": watches,
     "bodies": bodies, "http1": http1, "logins": logins, "ranges": ranges,
@@ -310,7 +324,7 @@ def main() -> None:
     name, port, seconds, seed = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
     scale = float(sys.argv[5]) if len(sys.argv) > 5 else 1
     try:
-        print(ATTACKS[name](port, seconds, seed, scale))
+        print((nothing if name == "nothing" else ATTACKS[name])(port, seconds, seed, scale))
     except OSError as error:
         print(f"ended early: {error!r}")
 
