@@ -182,23 +182,25 @@ struct HTTPReply: Sendable {
         let loop = group.next()
         let promise = loop.makePromise(of: HTTPReply.self)
         let place = proxy ?? url
-        let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(DiscoveryClientV2.connectTimeout)
-            // Some requests wait for as long as it takes: a service that is gone must be noticed.
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if place.isSecure {
-                        try tls.secure(channel, host: place.host, timeout: DiscoveryClientV2.connectTimeout)
+        let connect = { @Sendable in
+            ClientBootstrap(group: loop)
+                .connectTimeout(DiscoveryClientV2.connectTimeout)
+                // Some requests wait for as long as it takes: a service that is gone must be noticed.
+                .channelOption(.socketOption(.so_keepalive), value: 1)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        if place.isSecure {
+                            try tls.secure(channel, host: place.host, timeout: DiscoveryClientV2.connectTimeout)
+                        }
+                        try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                        try channel.pipeline.syncOperations.addHandler(ReplyCollector(promise))
                     }
-                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
-                    try channel.pipeline.syncOperations.addHandler(ReplyCollector(promise))
                 }
-            }
+                .connect(host: place.host, port: place.port)
+        }
         let channel: any Channel
         do {
-            let opening = bootstrap.connect(host: place.host, port: place.port)
-            channel = try await (place.isSecure ? opening.flatMap { TLSDialler.secured($0) } : opening).get()
+            channel = try await (place.isSecure ? TLSDialler.secured(on: loop, connect) : connect()).get()
         } catch {
             promise.fail(error)
             throw error

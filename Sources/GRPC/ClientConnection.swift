@@ -83,21 +83,24 @@ public final class ClientConnection: Sendable {
 
     private static func connect(
         _ group: any EventLoopGroup, _ configuration: Configuration, _ tls: TLSDialler?, host: String,
-        authority: String, _ open: (ClientBootstrap) -> EventLoopFuture<any Channel>
+        authority: String, _ open: @escaping @Sendable (ClientBootstrap) -> EventLoopFuture<any Channel>
     ) async throws -> ClientConnection {
         let loop = group.next()
         let context = EventLoopContext(eventLoop: loop, readBatchEnded: nil)
         let connection = ClientHTTP2Connection(loop: context, configuration: configuration)
-        let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(configuration.connectTimeout)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try tls?.secure(channel, host: host, timeout: configuration.connectTimeout)
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                }
-            }
-        let opening = open(bootstrap)
-        let channel = try await (tls == nil ? opening : opening.flatMap { TLSDialler.secured($0) }).get()
+        let connect = { @Sendable in
+            open(
+                ClientBootstrap(group: loop)
+                    .connectTimeout(configuration.connectTimeout)
+                    .channelInitializer { channel in
+                        channel.eventLoop.makeCompletedFuture {
+                            try tls?.secure(channel, host: host, timeout: configuration.connectTimeout)
+                            try channel.pipeline.syncOperations.addHandler(connection)
+                        }
+                    })
+        }
+        let opening = tls == nil ? connect() : TLSDialler.secured(on: loop, connect)
+        let channel = try await opening.get()
         return ClientConnection(
             channel: channel, connection: connection, authority: authority, scheme: tls == nil ? "http" : "https")
     }

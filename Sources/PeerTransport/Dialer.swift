@@ -25,32 +25,37 @@ struct Dialer {
         let tls = isSecure ? tls : nil
         // A certificate names hosts, and a socket is on this one.
         let host = url.scheme == .https ? url.host : "localhost"
-        var bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(timeout)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            // The selector reports what is left after one read, so asking again at once is a system call for nothing.
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.recvAllocator, value: Self.receiveBuffers)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try tls?.secure(channel, host: host, timeout: timeout)
-                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
-                    try channel.pipeline.syncOperations.addHandler(handler)
+        let connect = { @Sendable in
+            let bootstrap = ClientBootstrap(group: loop)
+                .connectTimeout(timeout)
+                .channelOption(.socketOption(.so_keepalive), value: 1)
+                // The selector reports what is left after one read, so asking again at once is a system call for nothing.
+                .channelOption(.maxMessagesPerRead, value: 1)
+                .channelOption(.recvAllocator, value: Self.receiveBuffers)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try tls?.secure(channel, host: host, timeout: timeout)
+                        try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
                 }
-            }
-        if let localAddress, url.scheme == .http || url.scheme == .https {
-            do {
-                bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: localAddress, port: 0))
-            } catch {
-                return loop.makeFailedFuture(error)
-            }
+            return open(bootstrap, url)
         }
-        let connecting =
-            switch url.scheme {
-            case .http, .https: bootstrap.connect(host: url.host, port: url.port)
-            case .unix, .unixs: bootstrap.connect(unixDomainSocketPath: url.host)
-            }
-        return tls == nil ? connecting : connecting.flatMap { TLSDialler.secured($0) }
+        return tls == nil ? connect() : TLSDialler.secured(on: loop, connect)
+    }
+
+    private func open(_ bootstrap: ClientBootstrap, _ url: ServiceURL) -> EventLoopFuture<any Channel> {
+        switch url.scheme {
+        case .unix, .unixs: return bootstrap.connect(unixDomainSocketPath: url.host)
+        case .http, .https: break
+        }
+        guard let localAddress else { return bootstrap.connect(host: url.host, port: url.port) }
+        do {
+            let address = try SocketAddress(ipAddress: localAddress, port: 0)
+            return bootstrap.bind(to: address).connect(host: url.host, port: url.port)
+        } catch {
+            return loop.makeFailedFuture(error)
+        }
     }
 
     /// Whether `error` says that nothing listens at any address of the host.

@@ -59,7 +59,7 @@ final class StreamReader: @unchecked Sendable {
         next = nil
         guard !isStopped, attempts.count < Self.attemptLimit, let url = peer.picker.pick() else { return }
         let decoder = StreamDecoder(kind, from: id, to: core.settings.memberID)
-        let connection = StreamReaderConnection(self, decoder: decoder)
+        let connection = StreamReaderConnection(self, url: url, decoder: decoder)
         attempts.append(connection)
         schedule(PeerTimeout.nextAttempt)
         core.dialer.connect(to: url, handler: connection).whenComplete { [self] result in
@@ -69,7 +69,7 @@ final class StreamReader: @unchecked Sendable {
                 return
             }
             switch result {
-            case .success(let channel): ask(connection, channel, url)
+            case .success(let channel): ask(connection, channel)
             case .failure(let error):
                 // With several URLs another one may still work.
                 if Dialer.isRefusal(error), peer.picker.urls.count == 1 { core.events.gone(id) }
@@ -94,7 +94,7 @@ final class StreamReader: @unchecked Sendable {
         return now - lastRead > PeerTimeout.suspiciousSilence
     }
 
-    private func ask(_ connection: StreamReaderConnection, _ channel: any Channel, _ url: ServiceURL) {
+    private func ask(_ connection: StreamReaderConnection, _ channel: any Channel) {
         // The network is there, and what is missing now is the peer's word, for which one asks once.
         let others = attempts.filter { $0 !== connection }
         attempts = [connection]
@@ -102,7 +102,7 @@ final class StreamReader: @unchecked Sendable {
         next?.cancel()
         next = nil
         connection.lastRead = .now()
-        var headers = core.headers(to: url)
+        var headers = core.headers(to: connection.url)
         headers.add(name: PeerHeader.raftTo, value: Identity.text(id))
         let head = HTTPRequestHead(
             version: .http1_1, method: .GET, uri: "\(kind.path)/\(core.identity.memberText)", headers: headers)
@@ -152,7 +152,7 @@ final class StreamReader: @unchecked Sendable {
             peer.streamsChanged()
         } else if let position = attempts.firstIndex(where: { $0 === connection }) {
             attempts.remove(at: position)
-            if let url = peer.picker.pick() { peer.picker.unreachable(url) }
+            peer.picker.unreachable(connection.url)
             if open == nil { peer.deactivate("dial \(kind.name)", reason) }
             peer.complain(reason)
         } else {
@@ -195,6 +195,8 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
     /// What is kept of the text of a refusal.
     private static let refusalLimit = 1024
 
+    /// Where it is made to. That it fails says nothing of the URL that the others have gone on to meanwhile.
+    let url: ServiceURL
     private let reader: StreamReader
     private var decoder: StreamDecoder
     private var channel: (any Channel)?
@@ -211,8 +213,9 @@ final class StreamReaderConnection: ChannelInboundHandler, @unchecked Sendable {
         set { readAt = newValue }
     }
 
-    init(_ reader: StreamReader, decoder: StreamDecoder) {
+    init(_ reader: StreamReader, url: ServiceURL, decoder: StreamDecoder) {
         self.reader = reader
+        self.url = url
         self.decoder = decoder
     }
 

@@ -53,14 +53,19 @@ public final class TLSDialler: Sendable {
         try channel.pipeline.syncOperations.addHandlers([handler, gate])
     }
 
-    /// Succeeds when the handshake on `channel`, which has just connected, is done and the other side's certificate is
-    /// good. To be called on the channel's event loop.
-    public static func secured(_ channel: any Channel) -> EventLoopFuture<any Channel> {
-        do {
-            let gate = try channel.pipeline.syncOperations.handler(type: DiallerGate.self)
-            return gate.promise.futureResult.map { channel }
-        } catch {
-            return channel.eventLoop.makeFailedFuture(ChainVerifier.Refusal(description: "EOF"))
+    /// Succeeds when the handshake on the channel that `connect` makes is done and the other side's certificate is good.
+    /// - Parameter connect: is called on `loop`, which must be the channel's: on any other thread a handshake could be over
+    ///   before anybody waits for its end.
+    public static func secured(
+        on loop: any EventLoop, _ connect: @escaping @Sendable () -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<any Channel> {
+        loop.flatSubmit {
+            connect().flatMap { channel in
+                guard let gate = try? channel.pipeline.syncOperations.handler(type: DiallerGate.self) else {
+                    return loop.makeFailedFuture(ChainVerifier.Refusal(description: "EOF"))
+                }
+                return gate.promise.futureResult.map { channel }
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ final class Log: Sendable {
 
     /// Waits until `condition` holds, for a time that only a failure uses up.
     @discardableResult
-    func wait(_ what: String, seconds: Int = 20, until condition: (Contents) -> Bool) async throws -> Contents {
+    func wait(_ what: String, seconds: Int = 60, until condition: (Contents) -> Bool) async throws -> Contents {
         let end = NIODeadline.now() + .seconds(Int64(seconds))
         while true {
             let now = now
@@ -135,7 +135,7 @@ final class Node: Sendable {
 
     /// Waits until the streams from and to `other` are open, as far as this end can tell.
     func connected(to other: Node) async throws {
-        let end = NIODeadline.now() + .seconds(20)
+        let end = NIODeadline.now() + .seconds(60)
         while transport.statuses[other.id].map({ $0.streamsIn < 2 || $0.streamsOut < 2 }) ?? true {
             if NIODeadline.now() > end { throw Log.Timeout(description: "\(id) and \(other.id) do not connect") }
             try await Task.sleep(nanoseconds: 2_000_000)
@@ -171,7 +171,7 @@ func peerHeartbeat(_ from: UInt64, _ to: UInt64, commit: UInt64 = 0) -> Message 
 func waitForStatus(
     _ node: Node, of id: UInt64, _ what: String, _ condition: (PeerStatus) -> Bool
 ) async throws -> PeerStatus {
-    let end = NIODeadline.now() + .seconds(20)
+    let end = NIODeadline.now() + .seconds(60)
     while true {
         if let status = node.transport.statuses[id], condition(status) { return status }
         if NIODeadline.now() > end { throw Log.Timeout(description: "waited in vain until \(what)") }

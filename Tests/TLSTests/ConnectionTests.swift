@@ -21,6 +21,9 @@ import X509
         authorityFile = try folder.write("authority.crt", authority.certificate.serializeAsPEM().pemString)
     }
 
+    /// Other tests may keep all threads busy for a while.
+    private let patience = TimeAmount.minutes(10)
+
     private func server(hosts: [String] = ["127.0.0.1"]) throws -> TLSSettings {
         TLSSettings(identity: try folder.write(authority.issue("server", hosts: hosts), "server"))
     }
@@ -42,8 +45,6 @@ import X509
             group: group,
             methods: ["/t.T/Who": .unary { call, _ in call.respond(Array((call.peerIdentity ?? "-").utf8)) }],
             observer: observer)
-        // Other tests may keep all threads busy for a while.
-        let patience = TimeAmount.seconds(60)
         let listener = try TLSListener(server, protocols: ["h2", "http/1.1"], timeout: patience)
         let address = try await serving.bind(host: "127.0.0.1", port: 0, tls: listener)
         let result: Result<String, any Error>
@@ -141,6 +142,26 @@ import X509
         #expect(refused.server != nil)
     }
 
+    /// A thread that is kept from running between the two could come to wait for a handshake that is over.
+    @Test func theWaitForTheHandshakeBeginsWithTheConnection() async throws {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let serving = Server(group: MultiThreadedEventLoopGroup.singleton, methods: [:])
+        let address = try await serving.bind(
+            host: "127.0.0.1", port: 0, tls: try TLSListener(server(), protocols: [], timeout: patience))
+        let dialler = try TLSDialler(client(nil))
+        let patience = patience
+        let channel = try await TLSDialler.secured(on: loop) {
+            #expect(loop.inEventLoop)
+            return ClientBootstrap(group: loop).channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try dialler.secure(channel, host: "127.0.0.1", timeout: patience)
+                }
+            }.connect(to: address)
+        }.get()
+        try await channel.close()
+        try await serving.shutdown()
+    }
+
     @Test func aHandshakeThatDoesNotEndIsEnded() async throws {
         let rejected = AsyncStream.makeStream(of: String.self)
         var observer = ServerObserver()
@@ -166,7 +187,7 @@ import X509
         observer.connectionRejected = { _, reason in rejected.continuation.yield(reason) }
         let serving = Server(group: MultiThreadedEventLoopGroup.singleton, methods: [:], observer: observer)
         let address = try await serving.bind(
-            host: "127.0.0.1", port: 0, tls: try TLSListener(server(), protocols: []))
+            host: "127.0.0.1", port: 0, tls: try TLSListener(server(), protocols: [], timeout: patience))
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
         try? await channel.writeAndFlush(ByteBuffer(string: "GET / HTTP/1.1\r\n")).get()
         try await channel.closeFuture.get()
