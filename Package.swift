@@ -141,6 +141,8 @@ let package = Package(
         program("check-history", ["Disk", "Linearizability"]),
         program("grpc-bench", ["GRPC"] + nio),
         program("raft-transcript", ["RaftTranscript"]),
+        // For tests that talk to the machine's genuine etcd.
+        .target(name: "GenuineEtcd", path: "Tests/GenuineEtcd", swiftSettings: strict),
         tests("ChecksumTests", ["Checksum"]),
         tests("WireFormatTests", ["WireFormat"]),
         tests("DiskTests", ["Disk"]),
@@ -152,14 +154,16 @@ let package = Package(
         tests("MembershipTests", ["Membership", "RaftMessages", "StoreV2"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("LogOutputTests", ["Configuration", "LogOutput", log]),
-        tests("WriteAheadLogTests", ["Checksum", "Disk", "RaftMessages", "WireFormat", "WriteAheadLog"]),
+        tests(
+            "WriteAheadLogTests", ["Checksum", "Disk", "GenuineEtcd", "RaftMessages", "WireFormat", "WriteAheadLog"]),
         tests("RaftTests", ["Raft", "RaftMessages", "RaftTranscript"], resources: [.copy("testdata")]),
-        tests("BoltTests", ["Bolt", "Disk"]),
+        tests("BoltTests", ["Bolt", "Disk", "GenuineEtcd"]),
         tests("PeerProtocolTests", ["PeerProtocol", "RaftMessages", "WireFormat"]),
         tests(
             "PeerTransportTests",
             [
-                "Backend", "Bolt", "Disk", "Membership", "Metrics", "PeerProtocol", "PeerTransport", "RaftMessages",
+                "Backend", "Bolt", "Disk", "GenuineEtcd", "Membership", "Metrics", "PeerProtocol", "PeerTransport",
+                "RaftMessages",
                 "WriteAheadLog", log,
             ] + nio),
         tests(
@@ -172,7 +176,7 @@ let package = Package(
             ] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),
-        tests("MVCCTests", ["Backend", "Bolt", "Disk", "MVCC", "WireFormat"]),
+        tests("MVCCTests", ["Backend", "Bolt", "Disk", "GenuineEtcd", "MVCC", "WireFormat"]),
         tests(
             "ApplierTests",
             [

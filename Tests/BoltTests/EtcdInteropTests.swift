@@ -1,6 +1,6 @@
 import Bolt
 import Disk
-import Foundation
+import GenuineEtcd
 import Testing
 
 /// Database files travel between this module and genuine etcd 3.4, both ways.
@@ -14,7 +14,7 @@ struct EtcdInteropTests {
 
     /// Writes keys, deletes, leases and compactions with etcd; returns what etcdctl then lists.
     private func fill(_ etcd: GenuineEtcd) throws -> String {
-        try etcd.run {
+        try etcd.running {
             for number in 0..<60 {
                 try etcd.control("put", "key\(number)", String(repeating: "v", count: number * 100))
             }
@@ -37,8 +37,7 @@ struct EtcdInteropTests {
     }
 
     @Test func etcdsFileOpensHereAndOursThere() throws {
-        let folder = try TemporaryFolder()
-        let etcd = GenuineEtcd(folder: folder.path)
+        let etcd = try GenuineEtcd()
         let listed = try fill(etcd)
         #expect(listed.contains("leased"))
         try expectClean(etcd.databasePath)
@@ -46,8 +45,8 @@ struct EtcdInteropTests {
             try rewrite(etcd.databasePath, synchronizesFreelist: synchronizesFreelist)
             try expectClean(etcd.databasePath)
             // etcd reads its keys from our file and writes to it again.
-            #expect(try etcd.run { try etcd.control("get", "--prefix", "") } == listed)
-            let changed = try etcd.run {
+            #expect(try etcd.running { try etcd.control("get", "--prefix", "") } == listed)
+            let changed = try etcd.running {
                 for number in 0..<20 { try etcd.control("put", "more\(number)", "value") }
                 try etcd.control("del", "--prefix", "more")
                 return try etcd.control("get", "--prefix", "")
@@ -58,10 +57,9 @@ struct EtcdInteropTests {
     }
 
     @Test func etcdRunsOnOurCompactCopy() throws {
-        let folder = try TemporaryFolder()
-        let etcd = GenuineEtcd(folder: folder.path)
+        let etcd = try GenuineEtcd()
         let listed = try fill(etcd)
-        let copyPath = folder.path + "/copy"
+        let copyPath = etcd.folder + "/copy"
         do {
             let database = try Database(disk: POSIXDisk(), path: etcd.databasePath)
             defer { database.close() }
@@ -73,7 +71,7 @@ struct EtcdInteropTests {
         // Hash, revision and number of keys are the same; the size, last, need not be.
         #expect(before.split(separator: ",").dropLast() == after.split(separator: ",").dropLast())
         try POSIXDisk().rename(copyPath, to: etcd.databasePath)
-        #expect(try etcd.run { try etcd.control("get", "--prefix", "") } == listed)
+        #expect(try etcd.running { try etcd.control("get", "--prefix", "") } == listed)
         try expectClean(etcd.databasePath)
     }
 
@@ -102,69 +100,4 @@ struct EtcdInteropTests {
         #expect(try Check.findings(in: database) == [])
         if !synchronizesFreelist { try write(database) { try $0.deleteBucket(bytes("extra")) } }
     }
-}
-
-/// An etcd of the machine's own, with a data directory in a temporary folder.
-private struct GenuineEtcd {
-    static let isInstalled =
-        FileManager.default.isExecutableFile(atPath: "/usr/bin/etcd")
-        && FileManager.default.isExecutableFile(atPath: "/usr/bin/etcdctl")
-
-    let folder: String
-    /// Two ports of the range 24100 to 24499, by process and use so that concurrent tests do not meet.
-    let port: Int
-
-    init(folder: String) {
-        self.folder = folder
-        port = 24100 + Int(folder.utf8.reduce(UInt32(getpid())) { ($0 &* 31) &+ UInt32($1) } % 200) * 2
-    }
-
-    var databasePath: String { folder + "/data/member/snap/db" }
-    private var client: String { "http://127.0.0.1:\(port)" }
-    private var peer: String { "http://127.0.0.1:\(port + 1)" }
-
-    /// Runs etcd while `body` runs, and ends it cleanly.
-    func run<Result>(_ body: () throws -> Result) throws -> Result {
-        let server = Process()
-        server.executableURL = URL(fileURLWithPath: "/usr/bin/etcd")
-        server.arguments = [
-            "--data-dir", folder + "/data", "--listen-client-urls", client, "--advertise-client-urls", client,
-            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=\(peer)",
-        ]
-        server.standardOutput = FileHandle.nullDevice
-        server.standardError = FileHandle.nullDevice
-        try server.run()
-        defer {
-            server.terminate()
-            server.waitUntilExit()
-        }
-        // etcdctl itself waits for the server up to its dial timeout.
-        var attempts = 0
-        while (try? control("endpoint", "health")) == nil {
-            attempts += 1
-            if attempts == 20 { throw Failure(what: "etcd on port \(port) did not become healthy") }
-        }
-        return try body()
-    }
-
-    /// What etcdctl prints.
-    @discardableResult
-    func control(_ arguments: String...) throws -> String {
-        let tool = Process()
-        tool.executableURL = URL(fileURLWithPath: "/usr/bin/etcdctl")
-        tool.arguments = ["--endpoints", client] + arguments
-        tool.environment = ["ETCDCTL_API": "3"]
-        let output = Pipe()
-        tool.standardOutput = output
-        tool.standardError = FileHandle.nullDevice
-        try tool.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        tool.waitUntilExit()
-        guard tool.terminationStatus == 0 else {
-            throw Failure(what: "etcdctl \(arguments.joined(separator: " ")): status \(tool.terminationStatus)")
-        }
-        return text
-    }
-
-    struct Failure: Error { var what: String }
 }

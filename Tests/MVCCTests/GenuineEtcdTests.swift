@@ -1,5 +1,7 @@
 import Backend
 import Disk
+import Foundation
+import GenuineEtcd
 import MVCC
 import Testing
 
@@ -9,8 +11,8 @@ struct GenuineEtcdTests {
     @Test(
         "both hashes equal etcd's on a file that etcd wrote, and HashKV on one that we went on with", arguments: [1, 2])
     func hashes(seed: UInt64) throws {
-        let etcd = try GenuineEtcd(port: 25000 + 10 * Int(seed))
-        defer { etcd.remove() }
+        let etcd = try GenuineEtcd()
+        try etcd.start()
         try write(to: etcd, seed: seed)
         var answers: [Int64: UInt32] = [:]
         let newest = try etcd.hashKV(0)
@@ -70,7 +72,7 @@ struct GenuineEtcdTests {
             case 1: try etcd.control("del", "--prefix", "key/\(Int.random(in: 0..<3, using: &random))")
             case 2:
                 try etcd.control(
-                    "txn", input: "\n\nput \(key) \"in a txn\"\nput txn \(number)\ndel key/7x\n\n\n")
+                    "txn", input: Array("\n\nput \(key) \"in a txn\"\nput txn \(number)\ndel key/7x\n\n\n".utf8))
             case 3: try etcd.control("put", "--lease=\(lease)", "leased", "\(number)")
             default: try etcd.control("put", key, "value \(number)")
             }
@@ -97,5 +99,37 @@ struct GenuineEtcdTests {
             _ = store.end()
             if number == 30 { try store.compact(at: store.currentRevision - 5) }
         }
+    }
+}
+
+extension GenuineEtcd {
+    /// The hash and compacted revision that `HashKV` answers.
+    fileprivate func hashKV(_ revision: Int64) throws -> (hash: UInt32, compactRevision: Int64, revision: Int64) {
+        struct Answer: Decodable {
+            struct Header: Decodable { var revision: Int64 }
+            struct Hash: Decodable {
+                var header: Header
+                var hash: UInt32
+                var compact_revision: Int64
+            }
+            var HashKV: Hash
+        }
+        let text = try control("endpoint", "hashkv", "--rev=\(revision)", "-w", "json")
+        let answer = try #require(try JSONDecoder().decode([Answer].self, from: Data(text.utf8)).first).HashKV
+        return (answer.hash, answer.compact_revision, answer.header.revision)
+    }
+
+    /// What `Maintenance.Hash` answers, asked through the JSON gateway.
+    fileprivate func backendHash() throws -> UInt32 {
+        struct Answer: Decodable { var hash: UInt32 }
+        let curl = Process()
+        curl.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+        curl.arguments = ["-sS", "-X", "POST", "\(clientURL)/v3/maintenance/hash", "-d", "{}"]
+        let output = Pipe()
+        curl.standardOutput = output
+        try curl.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        curl.waitUntilExit()
+        return try JSONDecoder().decode(Answer.self, from: data).hash
     }
 }

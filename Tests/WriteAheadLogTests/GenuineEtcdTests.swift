@@ -1,5 +1,5 @@
 import Disk
-import Foundation
+import GenuineEtcd
 import RaftMessages
 import Testing
 import WireFormat
@@ -95,16 +95,15 @@ struct GenuineEtcdTests {
     }
 
     @Test func aLogOfSeveralSegmentsIsReadByUsAndRewrittenForEtcd() throws {
-        let folder = try GenuineEtcd.Folder()
-        let data = "\(folder.path)/data"
-        let wal = "\(data)/member/wal"
-        let etcd = try GenuineEtcd(dataDirectory: data)
+        let etcd = try GenuineEtcd()
+        let wal = etcd.logDirectory
+        try etcd.start()
         let bigKeys = 50
-        for key in 0..<bigKeys { try etcd.control(["put", "big\(key)"], input: value(key, size: 1_400_000)) }
-        for key in 0..<10 { try etcd.control(["put", "small\(key)", "value\(key)"]) }
-        try etcd.control(["del", "small3"])
-        try etcd.control(["compact", "20"])
-        let keys = try etcd.control(["get", "", "--from-key", "--keys-only"])
+        for key in 0..<bigKeys { try etcd.control("put", "big\(key)", input: value(key, size: 1_400_000)) }
+        for key in 0..<10 { try etcd.control("put", "small\(key)", "value\(key)") }
+        try etcd.control("del", "small3")
+        try etcd.control("compact", "20")
+        let keys = try etcd.control("get", "", "--from-key", "--keys-only")
         etcd.stop()
 
         try expectOurBytes(in: wal)
@@ -117,50 +116,49 @@ struct GenuineEtcdTests {
         #expect(!contents.metadata.isEmpty)
 
         // Without its database etcd must take every key from the log that we wrote.
-        try rewrite(wal, to: "\(folder.path)/ours")
-        #expect(try segments(in: "\(folder.path)/ours").count >= 2)
-        #expect(try WriteAheadLog.read(disk: disk, directory: "\(folder.path)/ours") == contents)
+        try rewrite(wal, to: "\(etcd.folder)/ours")
+        #expect(try segments(in: "\(etcd.folder)/ours").count >= 2)
+        #expect(try WriteAheadLog.read(disk: disk, directory: "\(etcd.folder)/ours") == contents)
         try disk.remove(wal)
-        try disk.remove("\(data)/member/snap/db")
-        try disk.rename("\(folder.path)/ours", to: wal)
-        let again = try GenuineEtcd(dataDirectory: data)
-        #expect(try again.control(["get", "", "--from-key", "--keys-only"]) == keys)
+        try disk.remove(etcd.databasePath)
+        try disk.rename("\(etcd.folder)/ours", to: wal)
+        try etcd.start()
+        #expect(try etcd.control("get", "", "--from-key", "--keys-only") == keys)
         for key in [0, 20, bigKeys - 1] {
-            let stored = try again.control(["get", "big\(key)", "--print-value-only"])
+            let stored = try etcd.control("get", "big\(key)", "--print-value-only")
             #expect(stored == String(decoding: value(key, size: 1_400_000), as: UTF8.self) + "\n")
         }
         // etcd goes on where we left off, and we read that.
-        try again.control(["put", "later", "value"])
-        again.stop()
+        try etcd.control("put", "later", "value")
+        etcd.stop()
         let after = try WriteAheadLog.read(disk: disk, directory: wal)
         #expect(Array(after.entries.prefix(contents.entries.count)) == contents.entries)
         #expect(after.entries.count > contents.entries.count)
     }
 
     @Test func snapshotsOfEtcdAreFoundAndItsLogIsReadFromThem() throws {
-        let folder = try GenuineEtcd.Folder()
-        let data = "\(folder.path)/data"
-        let wal = "\(data)/member/wal"
-        let etcd = try GenuineEtcd(dataDirectory: data, arguments: ["--snapshot-count", "10"])
-        for key in 0..<45 { try etcd.control(["put", "key\(key)", "value"]) }
-        let keys = try etcd.control(["get", "", "--from-key"])
+        let etcd = try GenuineEtcd(alone: "--snapshot-count", "10")
+        let wal = etcd.logDirectory
+        try etcd.start()
+        for key in 0..<45 { try etcd.control("put", "key\(key)", "value") }
+        let keys = try etcd.control("get", "", "--from-key")
         etcd.stop()
 
         let records = try WriteAheadLog.validSnapshotEntries(disk: disk, directory: wal)
         #expect(records.first == WALSnapshot())
         #expect(records.count >= 4)
-        let snapshots = SnapshotDirectory(disk: disk, path: "\(data)/member/snap")
+        let snapshots = SnapshotDirectory(disk: disk, path: "\(etcd.dataDirectory)/member/snap")
         let newest = try #require(try snapshots.loadNewest(among: records).snapshot)
         #expect(newest.metadata.index == records.last?.index)
         #expect(newest.metadata.confState.voters.count == 1)
         #expect(try snapshots.loadNewest() == SnapshotDirectory.Found(snapshot: newest))
 
         // Our file of the same snapshot is the same file.
-        let ours = SnapshotDirectory(disk: disk, path: folder.path)
+        let ours = SnapshotDirectory(disk: disk, path: etcd.folder)
         try ours.save(newest)
-        let name = try #require(try disk.list(folder.path).first { $0.hasSuffix(".snap") })
+        let name = try #require(try disk.list(etcd.folder).first { $0.hasSuffix(".snap") })
         let theirs = try disk.open("\(snapshots.path)/\(name)", .read)
-        let written = try disk.open("\(folder.path)/\(name)", .read)
+        let written = try disk.open("\(etcd.folder)/\(name)", .read)
         #expect(try written.read(at: 0, count: written.size()) == theirs.read(at: 0, count: theirs.size()))
 
         let start = WALSnapshot(index: newest.metadata.index, term: newest.metadata.term)
@@ -170,15 +168,15 @@ struct GenuineEtcdTests {
         #expect(!rest.entries.isEmpty)
 
         // Opening for writing and going on leaves a log that etcd accepts.
-        try rewrite(wal, to: "\(folder.path)/ours")
+        try rewrite(wal, to: "\(etcd.folder)/ours")
         try disk.remove(wal)
-        try disk.rename("\(folder.path)/ours", to: wal)
+        try disk.rename("\(etcd.folder)/ours", to: wal)
         let (log, contents) = try WriteAheadLog.open(disk: disk, directory: wal, at: start)
         #expect(contents == rest)
         try log.save([], hardState: contents.hardState)
         try log.close()
-        let again = try GenuineEtcd(dataDirectory: data, arguments: ["--snapshot-count", "10"])
-        #expect(try again.control(["get", "", "--from-key"]) == keys)
-        again.stop()
+        try etcd.start()
+        #expect(try etcd.control("get", "", "--from-key") == keys)
+        etcd.stop()
     }
 }
