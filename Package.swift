@@ -158,6 +158,9 @@ let package = Package(
             "WriteAheadLogTests", ["Checksum", "Disk", "GenuineEtcd", "RaftMessages", "WireFormat", "WriteAheadLog"]),
         tests("RaftTests", ["Raft", "RaftMessages", "RaftTranscript"], resources: [.copy("testdata")]),
         tests("BoltTests", ["Bolt", "Disk", "GenuineEtcd"]),
+        tests(
+            "EtcdServerTests",
+            ["Configuration", "Disk", "EtcdServer", "Membership", "PeerTransport", "WriteAheadLog", log]),
         tests("PeerProtocolTests", ["PeerProtocol", "RaftMessages", "WireFormat"]),
         tests(
             "PeerTransportTests",

@@ -23,7 +23,7 @@ extension MemberConfiguration {
         .duration("grpc-keepalive-timeout", "20s", "Time for the answer to such a probe; 0 is for ever."),
         .toggle("socket-reuse-port", false, "Set SO_REUSEPORT on listeners.")
             .inFile("socket-options", "reuse-port"),
-        .toggle("socket-reuse-address", false, "Set SO_REUSEADDR on listeners.")
+        .toggle("socket-reuse-address", false, "Set SO_REUSEADDR on listeners, which is done anyhow, as Go does.")
             .inFile("socket-options", "reuse-address"),
         .duration("raft-read-timeout", "5s", "Silence after which a stream of another member is given up."),
         .duration("raft-write-timeout", "5s", "Time for a write to another member."),

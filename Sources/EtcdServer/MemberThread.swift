@@ -103,9 +103,8 @@ final class MemberThread: @unchecked Sendable {
     var written: [Message] = []
     var isRestoring = false
     var isReady = false
-    var startedAt: Int64 = 0
+    var firstElection = FirstElection(mayBeAdvanced: false, startedAt: 0)
     var leaderHeardAt: Int64 = 0
-    var mayAdvanceElection = false
     /// Called when this member, whose disk has failed, leads no more.
     var onHandOver: (@Sendable () -> Void)?
     var compaction: (target: Int64, startedAt: Int64)?
@@ -162,10 +161,8 @@ final class MemberThread: @unchecked Sendable {
     private func run() {
         let now = Clock.milliseconds
         timers = Timers(
-            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now,
-            compaction: now)
-        startedAt = now
-        mayAdvanceElection = running.settings.advancesFirstElection
+            tick: now, commit: now, lease: now, purge: now, publish: now, compaction: now)
+        firstElection = FirstElection(mayBeAdvanced: running.settings.advancesFirstElection, startedAt: now)
         core.applyObserver = ApplyObservation(running.metrics.server, running.slow)
         core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
         connectToMembers()

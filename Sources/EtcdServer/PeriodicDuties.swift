@@ -18,8 +18,6 @@ extension MemberThread {
     static let leaseInterval: Int64 = 500
     /// Old files are removed this often, in milliseconds.
     static let purgeInterval: Int64 = 30_000
-    /// How long after the start the first election may be brought forward, in milliseconds; etcd's time for a connection.
-    static let firstElectionWait: Int64 = 5_000
     /// The least time between two steps of a compaction, so that requests go in between.
     static let compactionPause: Int64 = 1
     /// The changes that one step drops when nobody says how many: well under a millisecond of this thread.
@@ -110,14 +108,12 @@ extension MemberThread {
 
     /// A member that starts among others that are there already need not wait for a whole election timeout.
     func advanceFirstElection(now: Int64) {
-        guard mayAdvanceElection else { return }
-        let others = core.confState.voters.filter { $0 != core.settings.memberID }
-        if core.leader != 0 || others.isEmpty || now > startedAt + Self.firstElectionWait {
-            mayAdvanceElection = false
-            return
-        }
-        guard others.allSatisfy({ running.peers.activeSince($0) != nil }) else { return }
-        mayAdvanceElection = false
+        let voters = core.confState.voters.filter { $0 != core.settings.memberID }
+        guard
+            firstElection.shallBeAdvanced(
+                now: now, hasLeader: core.leader != 0, others: voters,
+                isConnected: { running.peers.activeSince($0) != nil })
+        else { return }
         core.advanceFirstElection()
     }
 }

@@ -1,8 +1,10 @@
 """New clusters whose members find each other: by version-2 and version-3 discovery services, and by the DNS."""
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -255,6 +257,27 @@ def test_version_3_with_a_user(member_with, make):
     member = make(OURS, **options, discovery_user="root:secret").start()
     assert_one_cluster([member])
     assert "secret" not in member.log()
+
+
+@pytest.mark.parametrize("flag", ("discovery-request-timeout", "discovery-dial-timeout"))
+def test_version_3_with_a_service_that_is_silent(make, flag):
+    """One that takes the connection and says nothing, or does not even take it, is waited for as long as the flag says."""
+    with socket.socket() as listener, contextlib.ExitStack() as full:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0 if flag == "discovery-dial-timeout" else 100)
+        address = listener.getsockname()
+        if flag == "discovery-dial-timeout":
+            # The queue is full, so that whoever else comes gets no answer.
+            for _ in range(4):
+                filler = full.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(address)
+        options = {"discovery_token": "t", "discovery_endpoints": f"{address[0]}:{address[1]}"}
+        patient = make(OURS, **options, **{flag.replace("-", "_"): "1h"}).launch()
+        impatient = make(OURS, **options, **{flag.replace("-", "_"): "100ms"}).launch()
+        wait_until(lambda: "discovering the cluster's members" in patient.log(), "the patient member to ask")
+        wait_until(lambda: "retry connecting to discovery service" in impatient.log(), "the other to give up")
+        assert "retry connecting to discovery service" not in patient.log()
 
 
 @pytest.mark.parametrize("shows", (True, False), ids=("a certificate", "a user"))

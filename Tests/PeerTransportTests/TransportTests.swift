@@ -160,6 +160,71 @@ import Testing
         try await node.stop()
     }
 
+    /// Connections to `listener` by which a stream was asked for, which gets no answer.
+    private func unanswered(_ listener: CInt, count: Int) throws -> [RawClient] {
+        var streams: [RawClient] = []
+        var others: [RawClient] = []
+        while streams.count < count {
+            let client = RawClient(accepting: listener)
+            let head = try #require(client.read { String(decoding: $0, as: UTF8.self).hasSuffix("\r\n\r\n") })
+            if String(decoding: head, as: UTF8.self).hasPrefix("GET /raft/stream/") {
+                streams.append(client)
+            } else {
+                others.append(client)
+            }
+        }
+        return streams
+    }
+
+    @Test("Silence on a stream is borne as long as --raft-read-timeout says")
+    func readTimeout() async throws {
+        let (patient, impatient) = (
+            try await Node(2, readTimeout: 3_600_000), try await Node(3, readTimeout: 100)
+        )
+        var streams: [[RawClient]] = []
+        for node in [patient, impatient] {
+            let (listener, port) = try Node.listen(0)
+            defer { close(listener) }
+            node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+            streams.append(try unanswered(listener, count: 2))
+        }
+        for stream in streams[1] {
+            _ = stream.read { _ in false }
+            #expect(stream.isClosedByPeer)
+        }
+        #expect(streams[0].allSatisfy { !$0.isClosedByPeer })
+        try await patient.stop()
+        try await impatient.stop()
+    }
+
+    @Test("Who takes nothing of what is written keeps the stream as long as --raft-write-timeout says")
+    func writeTimeout() async throws {
+        let (patient, impatient) = (
+            try await Node(2, writeTimeout: 3_600_000), try await Node(2, writeTimeout: 100)
+        )
+        var clients: [RawClient] = []
+        for node in [patient, impatient] {
+            node.transport.setPeer(1, urls: ["http://127.0.0.1:1"])
+            let client = try RawClient(port: node.port)
+            client.write(streamRequest("msgapp"))
+            clients.append(client)
+            try await waitForStatus(node, of: 1, "the stream is open") { $0.streamsOut == 1 }
+            // More than the network takes by itself.
+            for index in 0..<UInt64(20) {
+                node.transport.send([
+                    Message(
+                        type: .append, to: 1, from: 2, term: 5, logTerm: 5, index: index,
+                        entries: [Entry(term: 5, index: index + 1, data: Array(repeating: 1, count: 1 << 20))])
+                ])
+            }
+        }
+        try await waitForStatus(impatient, of: 1, "the stream is given up") { $0.streamsOut == 0 }
+        #expect(patient.transport.statuses[1]?.streamsOut == 1)
+        for client in clients { client.close() }
+        try await patient.stop()
+        try await impatient.stop()
+    }
+
     @Test("Another stream is asked for while one is silent, and takes its place when it comes")
     func suspicion() async throws {
         let node = try await Node(2)

@@ -1,0 +1,36 @@
+import Configuration
+import Glibc
+import Membership
+import Testing
+
+@testable import EtcdServer
+
+/// Sockets that listen, and what the flags say of them.
+@Suite struct ListeningSocketTests {
+    private func configuration(_ arguments: String...) throws -> MemberConfiguration {
+        guard case .run(let configuration) = try MemberConfiguration.parse(arguments: arguments, environment: [:])
+        else { throw InvalidConfiguration("no run") }
+        return configuration
+    }
+
+    private func option(_ name: CInt, of descriptor: CInt) -> Bool {
+        var value: CInt = 0
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        getsockopt(descriptor, SOL_SOCKET, name, &value, &size)
+        return value != 0
+    }
+
+    /// A port in TIME_WAIT may be bound again with and without `--socket-reuse-address`, as Go sets SO_REUSEADDR on every
+    /// listener; one that is listened at is shared only if it is asked for.
+    @Test(arguments: [
+        ("--socket-reuse-address=false", true, false), ("--socket-reuse-address", true, false),
+        ("--socket-reuse-port", true, true),
+    ])
+    func optionsOfListeners(flag: String, reusesAddress: Bool, reusesPort: Bool) throws {
+        let url = try ServiceURL(parsing: "http://127.0.0.1:0")
+        let descriptor = try ListeningSocket(url, try configuration(flag).sockets).take()
+        defer { close(descriptor) }
+        #expect(option(SO_REUSEADDR, of: descriptor) == reusesAddress)
+        #expect(option(SO_REUSEPORT, of: descriptor) == reusesPort)
+    }
+}
