@@ -18,10 +18,8 @@ final class LargeReads: Sendable {
     static let headBytes = 512 << 10
     /// A piece of an answer.
     fileprivate static let pieceBytes = 512 << 10
-    /// The time in which a client must have taken what was sent it last.
-    fileprivate static let patience = TimeAmount.seconds(60)
-    /// The longest time that a client may take for all of an answer.
-    fileprivate static let longestTime = TimeAmount.minutes(10)
+    /// The time in which a client must have taken what was sent it last, and all of an answer.
+    static let patience = ReplyPatience.Limits(piece: .seconds(60), whole: .minutes(10))
 
     let memory: ResponseMemory
     let readers: NIOThreadPool
@@ -91,40 +89,6 @@ final class LargeReads: Sendable {
         }
     }
 
-    /// Watches that a client takes what it asked for. Belongs to the event loop of its call.
-    final class Progress: @unchecked Sendable {
-        private let started: NIODeadline
-        private var last: NIODeadline
-        private var timer: Scheduled<Void>?
-
-        /// `tooSlow` is called when the client is, unless ``end()`` was called.
-        init(_ eventLoop: any EventLoop, tooSlow: @escaping @Sendable () -> Void) {
-            started = eventLoop.now
-            last = started
-            watch(eventLoop, tooSlow)
-        }
-
-        private func watch(_ eventLoop: any EventLoop, _ tooSlow: @escaping @Sendable () -> Void) {
-            let due = min(last + LargeReads.patience, started + LargeReads.longestTime)
-            timer = eventLoop.scheduleTask(deadline: due) { [weak self] in
-                guard let self else { return }
-                let now = eventLoop.now
-                if now - last >= LargeReads.patience || now - started >= LargeReads.longestTime {
-                    tooSlow()
-                } else {
-                    watch(eventLoop, tooSlow)
-                }
-            }
-        }
-
-        func note(_ now: NIODeadline) { last = now }
-
-        func end() {
-            timer?.cancel()
-            timer = nil
-        }
-    }
-
     /// What a client is told that is too slow. etcd has no such case: it has all of the answer in memory.
     static let tooSlow = Status(
         .resourceExhausted, "etcdserver: the response was not read in time, and what it is read from cannot be kept")
@@ -141,7 +105,7 @@ private final class UnaryRead: StreamHandler, @unchecked Sendable {
     private let started = Clock.nanoseconds
     private let isOver = Atomic<Bool>(false)
     private var answer: ReadAnswer?
-    private var progress: LargeReads.Progress?
+    private var progress: ReplyPatience?
     private var isReading = false
 
     init(
@@ -200,7 +164,7 @@ private final class UnaryRead: StreamHandler, @unchecked Sendable {
         guard !isOver.load(ordering: .relaxed) else { return }
         // What is queued is on the account by itself.
         place.shrink(to: LargeReads.pieceBytes / 2 + answer.heldBytes)
-        progress = LargeReads.Progress(call.eventLoop) { [weak self] in self?.giveUp() }
+        progress = ReplyPatience(call.eventLoop, LargeReads.patience) { [weak self] in self?.giveUp() }
         call.beginReply(length: answer.length, source: self)
         call.continueReply(piece)
         readNext()
@@ -221,7 +185,7 @@ private final class UnaryRead: StreamHandler, @unchecked Sendable {
         do {
             let piece = try piece.get()
             if answer.unwritten == 0 { end() }
-            progress?.note(call.eventLoop.now)
+            progress?.note()
             call.continueReply(piece)
             readNext()
         } catch {

@@ -83,7 +83,9 @@ final class MaintenanceService: Sendable {
             if core.leader == 0 { response.errors.append(EtcdError.noLeader.message) }
             for alarm in core.applier.raisedAlarms {
                 let name = alarm.kind == .noSpace ? "NOSPACE" : "CORRUPT"
-                response.errors.append("memberID:\(alarm.memberID) alarm:\(name) ")
+                // As Go's protobuf library writes the message, without fields that are zero.
+                let member = alarm.memberID == 0 ? "" : "memberID:\(alarm.memberID) "
+                response.errors.append("\(member)alarm:\(name) ")
             }
             call.reply(response)
         }

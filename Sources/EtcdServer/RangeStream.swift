@@ -18,7 +18,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
     private let publisher: StorePublisher
     private var hasRequest = false
     private var place: LargeReads.Place?
-    private var progress: LargeReads.Progress?
+    private var progress: ReplyPatience?
     private var source: (request: RangeRequest, view: StoreView)?
     private var range: PiecewiseRange?
     private var isFirst = true
@@ -76,7 +76,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
         guard let place = service.large.takePlace() else { return finish(Status(.tooManyRequests)) }
         self.place = place
         source = (request, view)
-        progress = LargeReads.Progress(call.eventLoop) { [weak self] in
+        progress = ReplyPatience(call.eventLoop, LargeReads.patience) { [weak self] in
             self?.end()
             self?.call.finish(LargeReads.tooSlow)
         }
@@ -129,7 +129,7 @@ final class RangeStreamHandler: StreamHandler, @unchecked Sendable {
             try service.gateways.authority.confirm(checked)
             guard let piece else { return readNext() }
             isFirst = false
-            progress?.note(call.eventLoop.now)
+            progress?.note()
             send(piece.message)
             if piece.isLast { finish(.ok) } else { readNext() }
         } catch let error as EtcdError {

@@ -16,6 +16,10 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
     /// Snapshots that may be sent at once; each pins the pages of its moment and has a thread.
     private static let runningLimit = 8
 
+    /// How long a client may leave what was sent it unread. Meanwhile none of the file's pages can be used again, so that
+    /// it grows with each write. A client that writes to the slowest of disks takes a few pieces a second.
+    private static let patience = ReplyPatience.Limits(piece: .minutes(10))
+
     private let call: StreamCall
     private let member: MemberThread
     private let running: SharedCount
@@ -24,16 +28,13 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
     private var isOver = false
     /// Lets the reading thread send one more piece, or end when the stream is gone.
     private let permits = PiecePermits()
+    private var waiting: ReplyPatience?
 
     init(call: StreamCall, member: MemberThread, running: SharedCount, durations: Histogram) {
         self.durations = durations
         self.call = call
         self.member = member
         self.running = running
-    }
-
-    deinit {
-        if hasBegun { running.value.subtract(1, ordering: .relaxed) }
     }
 
     func received(_ message: [UInt8]) {
@@ -43,7 +44,8 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
             return
         }
         hasBegun = true
-        guard running.value.wrappingAdd(1, ordering: .relaxed).newValue <= Self.runningLimit else {
+        let place = Place(running)
+        guard running.value.load(ordering: .relaxed) <= Self.runningLimit else {
             end(Status(.resourceExhausted, EtcdError.tooManyRequests.message))
             return
         }
@@ -53,7 +55,7 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
                 // A file from before 3.6 does not say which version's layout it has.
                 let version = member.core.applier.storageVersion?.description ?? ""
                 // A slow client would hold one of the readers for long, so each snapshot has a thread of its own.
-                if !ServiceThread.detach("etcd-snapshot", { [self] in run(snapshot, version) }) {
+                if !ServiceThread.detach("etcd-snapshot", { [self] in run(snapshot, version, place) }) {
                     end(Status(.resourceExhausted, "etcdserver: the system gives no thread for a snapshot"))
                 }
             }
@@ -66,12 +68,25 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
 
     func cancelled(_ reason: CancelReason) {
         isOver = true
+        waiting?.end()
         permits.close()
     }
 
     func writable() { permits.open() }
 
-    private func run(_ snapshot: Result<BackendSnapshot, any Error>, _ version: String) {
+    /// One of those that run, until nobody holds it.
+    private final class Place: Sendable {
+        private let running: SharedCount
+
+        init(_ running: SharedCount) {
+            self.running = running
+            running.value.add(1, ordering: .relaxed)
+        }
+
+        deinit { running.value.subtract(1, ordering: .relaxed) }
+    }
+
+    private func run(_ snapshot: Result<BackendSnapshot, any Error>, _ version: String, _ place: Place) {
         do {
             let start = Clock.nanoseconds
             let snapshot = try snapshot.get()
@@ -106,8 +121,16 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
         let message: [UInt8] = try response.serializedBytes()
         call.eventLoop.execute { [self] in
             guard !isOver else { return }
+            if let waiting { waiting.note() } else { watch() }
             call.send(message)
             if call.isWritable { permits.open() }
+        }
+    }
+
+    private func watch() {
+        waiting = ReplyPatience(call.eventLoop, Self.patience) { [weak self] in
+            self?.permits.close()
+            self?.end(LargeReads.tooSlow)
         }
     }
 
@@ -115,6 +138,7 @@ final class SnapshotHandler: StreamHandler, @unchecked Sendable {
         call.eventLoop.execute { [self] in
             guard !isOver else { return }
             isOver = true
+            waiting?.end()
             call.finish(status)
         }
     }

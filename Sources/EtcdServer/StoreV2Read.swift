@@ -27,7 +27,7 @@ final class StoreV2Read: HTTPStreamHandler, @unchecked Sendable {
     /// Bytes of an answer to HEAD, which are counted and not sent.
     private var length = 0
     private var place: LargeReads.Place?
-    private var progress: LargeReads.Progress?
+    private var progress: ReplyPatience?
     private var isWriting = false
     private var hasBegun = false
     private var isOver = false
@@ -102,9 +102,9 @@ final class StoreV2Read: HTTPStreamHandler, @unchecked Sendable {
         if !hasBegun {
             hasBegun = true
             call.begin(status: 200, headers: headers)
-            progress = LargeReads.Progress(call.eventLoop) { [weak self] in self?.giveUp() }
+            progress = ReplyPatience(call.eventLoop, LargeReads.patience) { [weak self] in self?.giveUp() }
         }
-        progress?.note(call.eventLoop.now)
+        progress?.note()
         // A connection that takes all at once asks for the next piece from within.
         let ready = piece
         piece = []

@@ -1,8 +1,8 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// gRPC's standard health service, `grpc.health.v1.Health`: `Check` answers once, `Watch` on every change. The service
-/// named "" stands for the whole server and serves from the start.
+/// gRPC's standard health service, `grpc.health.v1.Health`: `Check` answers once, `List` for all services that are known,
+/// `Watch` on every change. The service named "" stands for the whole server and serves from the start.
 ///
 /// Source: grpc.io, "GRPC Health Checking Protocol".
 public final class HealthService: Sendable {
@@ -29,6 +29,7 @@ public final class HealthService: Sendable {
     public var methods: [String: Method] {
         [
             "/grpc.health.v1.Health/Check": .unary { [self] call, message in check(call, message) },
+            "/grpc.health.v1.Health/List": .unary { [self] call, message in list(call, message) },
             "/grpc.health.v1.Health/Watch": .stream { [self] call in Watcher(service: self, call: call) },
         ]
     }
@@ -52,6 +53,15 @@ public final class HealthService: Sendable {
         call.respond(Self.encode(status))
     }
 
+    /// `HealthListRequest` has no fields, so that all that decodes is one.
+    private func list(_ call: UnaryCall, _ message: [UInt8]) {
+        guard Self.decodeService(message) != nil else {
+            return call.fail(Status(.internal, "grpc: error unmarshalling request: not a HealthListRequest"))
+        }
+        let statuses = state.withLockedValue { $0.statuses }
+        call.respond(statuses.sorted { $0.key < $1.key }.flatMap { Self.encodeEntry($0.key, $0.value) })
+    }
+
     private func add(_ watcher: Watcher, _ service: String) -> ServingStatus {
         state.withLockedValue { state in
             state.watchers[ObjectIdentifier(watcher)] = watcher
@@ -68,6 +78,8 @@ public final class HealthService: Sendable {
         private let service: HealthService
         private let call: StreamCall
         private var name: String?
+        /// What was said last: it is not said again.
+        private var said: ServingStatus?
 
         init(service: HealthService, call: StreamCall) {
             self.service = service
@@ -81,7 +93,7 @@ public final class HealthService: Sendable {
                     Status(.internal, "grpc: error unmarshalling request: not a HealthCheckRequest"))
             }
             self.name = name
-            call.send(HealthService.encode(service.add(self, name)))
+            say(service.add(self, name))
         }
 
         func halfClosed() {
@@ -94,14 +106,36 @@ public final class HealthService: Sendable {
 
         func changed(_ service: String, _ status: ServingStatus) {
             call.eventLoop.execute { [self] in
-                if name == service { call.send(HealthService.encode(status)) }
+                if name == service { say(status) }
             }
+        }
+
+        private func say(_ status: ServingStatus) {
+            guard status != said else { return }
+            said = status
+            call.send(HealthService.encode(status))
         }
     }
 
     /// `HealthCheckResponse`: field 1, the status. Zero is the default and is left out.
     private static func encode(_ status: ServingStatus) -> [UInt8] {
         status == .unknown ? [] : [0x08, status.rawValue]
+    }
+
+    /// An entry of `HealthListResponse`'s map: field 1 of the response, in which 1 is the service's name and 2 its
+    /// `HealthCheckResponse`.
+    private static func encodeEntry(_ service: String, _ status: ServingStatus) -> [UInt8] {
+        delimited(1, delimited(1, Array(service.utf8)) + delimited(2, encode(status)))
+    }
+
+    private static func delimited(_ field: UInt8, _ bytes: [UInt8]) -> [UInt8] {
+        var head = [field << 3 | 2]
+        var length = bytes.count
+        while length >= 0x80 {
+            head.append(UInt8(length & 0x7F) | 0x80)
+            length >>= 7
+        }
+        return head + [UInt8(length)] + bytes
     }
 
     /// The service that a `HealthCheckRequest` names: field 1, text; nil when the bytes are no such message.

@@ -16,7 +16,7 @@ LISTS = settings.REPOSITORY / "docs" / "compatibility"
 
 # Services of gRPC itself, which are in no file of etcd's.
 GRPC_METHODS = {
-    "grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
+    "grpc.health.v1.Health/Check", "grpc.health.v1.Health/List", "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 }
 

@@ -192,6 +192,23 @@ import Testing
         #expect(throws: Status.self) { try check([0x0A, 9]) }
     }
 
+    @Test func healthOfAllServices() throws {
+        let health = HealthService()
+        let wire = try Wire(methods: health.methods)
+        let list = { (request: [UInt8]) throws -> [UInt8] in
+            let result = Box<Result<ClientConnection.Reply, Status>?>(nil)
+            wire.client.unary("/grpc.health.v1.Health/List", request) { result.value = $0 }
+            try wire.run()
+            return try #require(result.value).get().message
+        }
+        // Both parts of an entry are there, also when they are empty.
+        #expect(try list([]) == [0x0A, 6, 0x0A, 0, 0x12, 2, 8, 1])
+        health.set("", .notServing)
+        health.set("a", .unknown)
+        #expect(try list([]) == [0x0A, 6, 0x0A, 0, 0x12, 2, 8, 2, 0x0A, 5, 0x0A, 1, 0x61, 0x12, 0])
+        #expect(throws: Status.self) { try list([0x0A, 9]) }
+    }
+
     @Test func healthWatchersSeeChanges() throws {
         let health = HealthService()
         let wire = try Wire(methods: health.methods)
@@ -202,6 +219,9 @@ import Testing
         health.set("a", .serving)
         try wire.run()
         health.set("b", .notServing)
+        health.set("a", .notServing)
+        try wire.run()
+        // What was said is not said again.
         health.set("a", .notServing)
         try wire.run()
         #expect(seen.messages == [[8, 3], [8, 1], [8, 2]])
