@@ -3,60 +3,34 @@ import Logging
 import Member
 import RaftMessages
 
-/// When the backend is committed, and what waits for that.
+/// Carries out what the backend's schedule says.
 extension MemberThread {
     /// Runs `body` on this thread when everything applied by now is committed in the backend.
     func afterNextCommit(_ body: @escaping @Sendable (MemberThread) -> Void) {
-        afterCommit.append(body)
-        wantsCommit = true
+        schedule.await(body)
     }
 
     func commitIfDue(now: Int64) {
-        let backend = core.applier.backend
-        // While the database is exchanged nothing may be written to the one that goes.
-        guard !isCommitting, !isRestoring else { return }
-        let due =
-            backend.pendingOperations >= running.settings.batchLimit
-            || (now >= timers.commit && backend.pendingOperations > 0)
-        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: running.settings.snapshotCount)
-        guard due || wantsCommit || snapshotDue else { return }
-        timers.commit = now + running.settings.batchMilliseconds
-        wantsCommit = false
-        afterRunningCommit = afterCommit
-        afterCommit = []
-        core.backendCommitBegins()
-        guard let job = backend.freezeCommit() else {
-            core.backendCommitted()
-            runAfterCommit()
-            return
+        switch schedule.beginIfDue(core, now: now) {
+        case nil: return
+        case .nothing(let bodies):
+            for body in bodies { body(self) }
+        case .commit(let job, let snapshot):
+            if snapshot != nil {
+                logger.info(
+                    "triggering snapshot",
+                    metadata: ["local-member-applied-index": .stringConvertible(core.snapshotIndex)])
+            }
+            running.backend.send(.commit(job, snapshot))
         }
-        isCommitting = true
-        var snapshot: Snapshot?
-        if snapshotDue {
-            isSnapshotting = true
-            snapshot = core.makeSnapshot()
-            logger.info(
-                "triggering snapshot",
-                metadata: ["local-member-applied-index": .stringConvertible(core.snapshotIndex)])
-        }
-        running.backend.send(.commit(job, snapshot))
     }
 
     func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
-        isCommitting = false
-        core.applier.backend.finishCommit(job)
-        core.applier.store.publish()
+        let bodies = schedule.finishCommit(job, of: core)
         noteSize()
-        core.backendCommitted()
-        runAfterCommit()
+        for body in bodies { body(self) }
         if let snapshot { running.log.send(.saveSnapshot(snapshot)) }
         takeWritten()
-    }
-
-    func runAfterCommit() {
-        let bodies = afterRunningCommit
-        afterRunningCommit = []
-        for body in bodies { body(self) }
     }
 
     /// Notes the size of the backend file where others look for it.

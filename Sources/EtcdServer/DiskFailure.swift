@@ -45,13 +45,13 @@ extension MemberThread {
         diskFailed { FatalError.stop(logger, what, error) }
     }
 
-    /// Says what became of the log's disk, and whether a member that must end may do so.
+    /// Says what became of the log's disk, and then whether a member that must end may do so.
     func noteDisk(_ notices: [DiskNotice]) {
-        if let handedOver = onHandOver, !core.isLeader || core.confState.voters.count == 1 {
-            onHandOver = nil
-            handedOver()
-        }
-        let own: Logger.Metadata.Value = .string(Identity.text(running.status.memberID))
+        defer { endAfterHandover() }
+        guard !notices.isEmpty else { return }
+        let own: Logger.Metadata.Value = .string(localID)
+        let reason =
+            core.diskHasFailed ? "its disk has failed" : "the disk of the write-ahead log does not answer"
         for notice in notices {
             switch notice {
             case .stalled(let milliseconds):
@@ -60,12 +60,10 @@ extension MemberThread {
                     metadata: ["local-member-id": own, "waited": .string("\(milliseconds)ms")])
             case .handingOver(let target):
                 logger.warning(
-                    "handing over leadership since the disk of the write-ahead log does not answer",
+                    "handing over leadership since \(reason)",
                     metadata: ["local-member-id": own, "transferee-member-id": .string(Identity.text(target))])
             case .resigned:
-                logger.warning(
-                    "gave up leadership since the disk of the write-ahead log does not answer",
-                    metadata: ["local-member-id": own])
+                logger.warning("gave up leadership since \(reason)", metadata: ["local-member-id": own])
             case .answering:
                 logger.info(
                     "the disk of the write-ahead log answers again", metadata: ["local-member-id": own])
@@ -73,9 +71,16 @@ extension MemberThread {
         }
     }
 
+    /// The last thing of a turn to be said: the process may end right away.
+    private func endAfterHandover() {
+        guard let handedOver = onHandOver, !core.isLeader || core.confState.voters.count == 1 else { return }
+        onHandOver = nil
+        handedOver()
+    }
+
     /// A leader whose heartbeats come late may lose its followers: its disk or its processor is overloaded.
     func noteLateHeartbeat(due: Int64, now: Int64) {
-        let interval = running.settings.heartbeatMilliseconds
+        let interval = heartbeatMilliseconds
         guard core.isLeader, now - due > interval, core.confState.voters.count > 1 else { return }
         running.status.lateHeartbeats.add(1, ordering: .relaxed)
         logger.warning(

@@ -150,7 +150,7 @@ public final class EtcdMember: @unchecked Sendable {
         let publisher = opened.core.applier.store.publisher
         metrics.show(status, publisher, quota: configuration.quotaBackendBytes)
         QuotaNote.write(configuration.quotaBackendBytes, logger)
-        let member = MemberThread(ready: ready, removed: removed)
+        let member = MemberThread(configuration, ready: ready, removed: removed)
         self.member = member
         let failure = DiskFailure(
             member: member, electionMilliseconds: Int64(configuration.electionMilliseconds), logger: logger)
@@ -229,11 +229,7 @@ public final class EtcdMember: @unchecked Sendable {
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders, leases: leases, hashes: hashes, metrics: metrics, slow: observation.slow,
             settings: MemberThread.Settings(
-                heartbeatMilliseconds: Int64(configuration.heartbeatMilliseconds),
-                batchMilliseconds: Int64(configuration.backendBatchMilliseconds),
-                batchLimit: configuration.backendBatchLimit, snapshotCount: configuration.snapshotCount,
                 autoCompactor: AutoCompactor(configuration.autoCompaction), compaction: configuration.compaction,
-                published: PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs),
                 advancesFirstElection: configuration.advancesFirstElection,
                 versions: VersionMonitor(logger: logger) { [peers] in
                     await PeerQueries(peers, logger: logger).versions(of: $0).map { $0?.server }

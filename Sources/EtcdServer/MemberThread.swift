@@ -57,19 +57,18 @@ final class MemberThread: @unchecked Sendable {
     }
 
     struct Settings: Sendable {
-        var heartbeatMilliseconds: Int64
-        var batchMilliseconds: Int64
-        var batchLimit: Int
-        var snapshotCount: UInt64
         var autoCompactor: AutoCompactor
         var compaction: CompactionSettings
-        var published: PublishedAttributes
         var advancesFirstElection: Bool
         var versions: VersionMonitor
         var logger: Logger
     }
 
+    /// What is done after a commit of the backend.
+    typealias CommitWaiter = @Sendable (MemberThread) -> Void
+
     private let mailbox = Mailbox<Event>()
+    let heartbeatMilliseconds: Int64
     private let ready: @Sendable () -> Void
     /// Told when this member was removed from the cluster and is to stop.
     let removed: @Sendable () -> Void
@@ -87,24 +86,16 @@ final class MemberThread: @unchecked Sendable {
     var lastReadToken: UInt64 = 0
     var answers: [ObjectIdentifier: (Gateway, [Gateway.Answer])] = [:]
     var backlog: [Gateway.Proposals] = []
-    var timers = Timers()
+    var timers: DutyTimers
+    var schedule: BackendSchedule<CommitWaiter>
+    var publication: Publication
     /// When the turn began, in nanoseconds.
     var turnStart: Int64 = 0
     lazy var durations = RequestDurations(running.metrics.server)
     /// What the metrics were told last.
     var alarms: [Alarm] = []
     var droppedChanges = 0
-    var afterCommit: [@Sendable (MemberThread) -> Void] = []
-    var afterRunningCommit: [@Sendable (MemberThread) -> Void] = []
-    var isCommitting = false
-    var wantsCommit = false
-    var isSnapshotting = false
-    /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
-    var written: [Message] = []
-    var isRestoring = false
-    var isReady = false
     var firstElection = FirstElection(mayBeAdvanced: false, startedAt: 0)
-    var leaderHeardAt: Int64 = 0
     /// Called when this member, whose disk has failed, leads no more.
     var onHandOver: (@Sendable () -> Void)?
     var compaction: (target: Int64, startedAt: Int64)?
@@ -112,7 +103,18 @@ final class MemberThread: @unchecked Sendable {
     /// - Parameters:
     ///   - ready: called once when the member serves: it has a leader and has published itself.
     ///   - removed: called once when this member was removed from the cluster and is to stop.
-    init(ready: @escaping @Sendable () -> Void, removed: @escaping @Sendable () -> Void) {
+    init(
+        _ configuration: MemberConfiguration, ready: @escaping @Sendable () -> Void,
+        removed: @escaping @Sendable () -> Void
+    ) {
+        let now = Clock.milliseconds
+        heartbeatMilliseconds = Int64(configuration.heartbeatMilliseconds)
+        var intervals = DutyTimers.Intervals(heartbeat: heartbeatMilliseconds)
+        if let pause = configuration.compaction.sleepMilliseconds { intervals.compaction = pause }
+        timers = DutyTimers(intervals, now: now)
+        schedule = BackendSchedule(BackendSchedule.Limits(configuration), now: now)
+        publication = Publication(
+            PublishedAttributes(name: configuration.name, clientURLs: configuration.advertiseClientURLs), now: now)
         self.ready = ready
         self.removed = removed
     }
@@ -160,8 +162,6 @@ final class MemberThread: @unchecked Sendable {
 
     private func run() {
         let now = Clock.milliseconds
-        timers = Timers(
-            tick: now, commit: now, lease: now, purge: now, publish: now, compaction: now)
         firstElection = FirstElection(mayBeAdvanced: running.settings.advancesFirstElection, startedAt: now)
         core.applyObserver = ApplyObservation(running.metrics.server, running.slow)
         core.peerActiveSince = { [peers = running.peers] in peers.activeSince($0) }
@@ -180,7 +180,7 @@ final class MemberThread: @unchecked Sendable {
             for event in events where !handle(event, now: now) { goesOn = false }
             runTimers(now: now)
             stopIfRemoved(now: now)
-            publishIfNeeded(now: now)
+            publication.proposeIfDue(core, now: now)
             running.settings.versions.look(self, now: now)
             takeBacklog(now: now)
             if !goesOn { break }
@@ -190,11 +190,8 @@ final class MemberThread: @unchecked Sendable {
     }
 
     private func deadline() -> Int64 {
-        var next = min(timers.tick, timers.lease, timers.purge)
-        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring {
-            next = min(next, timers.commit)
-        }
-        if core.applier.store.compactionPending { next = min(next, timers.compaction) }
+        var next = min(
+            timers.deadline(compacts: core.applier.store.compactionPending), schedule.deadline(of: core))
         if let time = membership.stopsAt { next = min(next, time) }
         return next
     }
@@ -206,24 +203,24 @@ final class MemberThread: @unchecked Sendable {
             waitingReads[askForRead()] = reads
         case .keepAlives(let gateway, let keepAlives): renew(keepAlives, gateway)
         case .appended(let messages):
-            written += messages
+            schedule.noteWritten(messages)
             takeWritten()
         case .committed(let job, let snapshot): finishCommit(job, snapshot)
         case .restored(let state): finishRestoration(state)
         case .snapshotSaved(let snapshot):
-            isSnapshotting = false
+            schedule.snapshotSaved()
             core.snapshotSaved(snapshot)
             logger.info(
                 "saved snapshot", metadata: ["snapshot-index": .stringConvertible(snapshot.metadata.index)])
         case .messages(let received):
-            if received.messages.first?.from == core.leader { leaderHeardAt = now }
+            if let sender = received.messages.first?.from { core.heard(from: sender, now: now) }
             countReceived(received.messages)
             for message in received.messages { core.step(message) }
             received.taken()
         case .unreachable(let peer):
             countLost(to: peer)
             core.reportUnreachable(peer)
-        case .gone(let peer): noteGone(peer, now: now)
+        case .gone(let peer): noteEnd(of: peer, now: now)
         case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
         case .removedByPeers: stopAsRemoved()
         case .perform(let body): body(self)
@@ -258,11 +255,11 @@ final class MemberThread: @unchecked Sendable {
             running.watch.post(output.commits, view: core.applier.store.publisher.latest())
         }
         deliverAnswers()
-        if output.wantsCommit { wantsCommit = true }
+        if output.wantsCommit { schedule.want() }
         commitIfDue(now: now)
         // What follows is for the next turn, which nothing else might begin.
         if running.settings.versions.note(core) { perform { _ in } }
-        announceIfReady()
+        if publication.becomesReady(core) { ready() }
     }
 
     private func updateStatus(_ output: MemberCore.Output) {
@@ -292,24 +289,12 @@ final class MemberThread: @unchecked Sendable {
         }
     }
 
-    private func announceIfReady() {
-        guard !isReady, let own = core.applier.cluster.members[running.status.memberID] else { return }
-        guard core.leader != 0, core.applier.cluster.version != nil else { return }
-        let published = running.settings.published
-        guard own.name == published.name ?? "", own.clientURLs == published.clientURLs ?? [] else { return }
-        // What the log held when this run began may already say the same; only an entry of this term shows that the
-        // member is part of the cluster now.
-        guard core.hasAppliedInTerm else { return }
-        isReady = true
-        ready()
-    }
-
     // MARK: The end
 
     /// Waits for the commit that is under way, so that whoever has the backend next may commit.
     private func finishRunningCommit() {
         var events: [Event] = []
-        while isCommitting {
+        while schedule.isCommitting {
             mailbox.receive(into: &events, until: nil)
             for case .committed(let job, _) in events { finishCommit(job, nil) }
         }

@@ -1,56 +1,32 @@
-import Lease
 import Logging
 import Member
 import Membership
 
 /// What the thread does when its time has come.
 extension MemberThread {
-    struct Timers {
-        var tick: Int64 = 0
-        var commit: Int64 = 0
-        var lease: Int64 = 0
-        var purge: Int64 = 0
-        var publish: Int64 = 0
-        var compaction: Int64 = 0
-    }
-
-    /// Leases that have run out are looked for this often, in milliseconds.
-    static let leaseInterval: Int64 = 500
-    /// Old files are removed this often, in milliseconds.
-    static let purgeInterval: Int64 = 30_000
-    /// The least time between two steps of a compaction, so that requests go in between.
-    static let compactionPause: Int64 = 1
     /// The changes that one step drops when nobody says how many: well under a millisecond of this thread.
     static let compactionStep = 250
 
     func runTimers(now: Int64) {
-        if now >= timers.tick {
-            noteLateHeartbeat(due: timers.tick, now: now)
-            timers.tick = now + running.settings.heartbeatMilliseconds
-            core.tick()
-            advanceFirstElection(now: now)
-            everyTick(now: now)
-        }
-        if now >= timers.lease {
-            timers.lease = now + Self.leaseInterval
-            let expired = core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
-            running.status.expiredLeases.add(UInt64(expired), ordering: .relaxed)
-            core.checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
-            core.expireKeys(at: Clock.unixNanoseconds)
-        }
-        if now >= timers.purge {
-            timers.purge = now + Self.purgeInterval
-            running.backend.send(.purge)
-        }
-        if core.applier.store.compactionPending && now >= timers.compaction {
-            let start = Clock.nanoseconds
-            compactOnce(now: now)
-            let stepEnd = Clock.nanoseconds
-            noteCompactionStep(nanoseconds: stepEnd - start)
-            // As long between two steps as a step takes, so that compacting gets half of this thread at the most.
-            let end = stepEnd / 1_000_000
-            let pause = running.settings.compaction.sleepMilliseconds ?? Self.compactionPause
-            timers.compaction = end + max(pause, end - now)
+        while let duty = timers.next(now: now, compacts: core.applier.store.compactionPending) {
+            switch duty {
+            case .tick(let due):
+                noteLateHeartbeat(due: due, now: now)
+                core.tick()
+                advanceFirstElection(now: now)
+                everyTick(now: now)
+            case .leases:
+                let expired = core.attendToLeases(now: now)
+                running.status.expiredLeases.add(UInt64(expired), ordering: .relaxed)
+                core.expireKeys(at: Clock.unixNanoseconds)
+            case .purge: running.backend.send(.purge)
+            case .compaction:
+                let start = Clock.nanoseconds
+                compactOnce(now: now)
+                let stepEnd = Clock.nanoseconds
+                noteCompactionStep(nanoseconds: stepEnd - start)
+                timers.compactionStepped(from: now, to: stepEnd / 1_000_000)
+            }
         }
     }
 
@@ -75,13 +51,6 @@ extension MemberThread {
         parts?.settings.autoCompactor = compactor
     }
 
-    func publishIfNeeded(now: Int64) {
-        // The cluster's version says in which form.
-        guard !isReady, core.leader != 0, core.clusterVersion != nil, now >= timers.publish else { return }
-        timers.publish = now + core.settings.requestTimeout
-        core.publish(running.settings.published, now: now)
-    }
-
     func compactOnce(now: Int64) {
         let store = core.applier.store
         if compaction == nil { compaction = (store.compactedRevision, now) }
@@ -98,12 +67,9 @@ extension MemberThread {
         compaction = nil
     }
 
-    /// A leader whose process has ended need not be waited for. One that was heard a moment ago lives: only the way to it
-    /// is barred.
-    func noteGone(_ peer: UInt64, now: Int64) {
-        guard peer == core.leader, now - leaderHeardAt > running.settings.heartbeatMilliseconds else { return }
+    func noteEnd(of peer: UInt64, now: Int64) {
+        guard core.processEnded(of: peer, now: now) else { return }
         logger.warning("the leader's process has ended", metadata: ["leader": .string(Identity.text(peer))])
-        core.leaderIsGone(peer)
     }
 
     /// A member that starts among others that are there already need not wait for a whole election timeout.

@@ -18,13 +18,12 @@ extension MemberThread {
         }
     }
 
-    /// Tells the core what is written. A snapshot is opened by the backend's thread first, after the commit that is under
-    /// way; meanwhile the member goes on, but for what was written behind the snapshot.
+    /// Tells the core what is written. A snapshot is opened by the backend's thread first.
     func takeWritten() {
-        while let message = written.first, !isRestoring {
-            if let snapshot = message.snapshot, !snapshot.isEmpty {
-                guard !isCommitting else { return }
-                isRestoring = true
+        while let written = schedule.nextWritten() {
+            switch written {
+            case .tell(let message): tellWritten(message)
+            case .restore(let snapshot):
                 running.metrics.server.snapshotsBeingApplied.set(1)
                 logger.info(
                     "applying snapshot",
@@ -35,16 +34,13 @@ extension MemberThread {
                         "incoming-leader-snapshot-term": .stringConvertible(snapshot.metadata.term),
                     ])
                 running.backend.send(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
-            } else {
-                tellWritten(written.removeFirst())
             }
         }
     }
 
     func finishRestoration(_ state: RestoredState) {
-        isRestoring = false
         running.metrics.server.snapshotsBeingApplied.set(0)
-        tellWritten(written.removeFirst(), restored: state)
+        tellWritten(schedule.finishRestoration(), restored: state)
         takeWritten()
     }
 

@@ -21,6 +21,9 @@ extension MemberCore {
         watchdog.failed(now: now)
     }
 
+    /// Whether ``diskFailed(now:)`` was called.
+    public var diskHasFailed: Bool { watchdog.hasFailed }
+
     /// Whether no write has come back for long.
     var diskIsSilent: Bool { diskState != .answering }
 
@@ -33,14 +36,19 @@ extension MemberCore {
             if wasSilent { output.diskNotices.append(.answering) }
             hasHandedOver = false
         case .stalled(let silence):
-            if !wasSilent { output.diskNotices.append(.stalled(milliseconds: silence)) }
+            if !wasSilent { noteStall(silence) }
             handOver()
         case .lost(let silence):
-            if !wasSilent { output.diskNotices.append(.stalled(milliseconds: silence)) }
+            if !wasSilent { noteStall(silence) }
             guard isLeader, !isAlone else { return }
             raft.resign()
             output.diskNotices.append(.resigned)
         }
+    }
+
+    /// A disk that has failed was told of by who met it.
+    private func noteStall(_ silence: Int64) {
+        if !diskHasFailed { output.diskNotices.append(.stalled(milliseconds: silence)) }
     }
 
     /// Asks the follower that has most of the log to lead. The leader sent it what it could not write itself. When none was

@@ -34,6 +34,9 @@ struct DiskWatchdog {
         hasAnswered = true
     }
 
+    /// Whether the disk will never answer again.
+    var hasFailed: Bool { failedAt != nil }
+
     /// The disk has failed at `now` and will not answer any more.
     mutating func failed(now: Int64) {
         if failedAt == nil { failedAt = now }

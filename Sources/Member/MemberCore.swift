@@ -130,6 +130,8 @@ public final class MemberCore {
     private var followed: (leader: UInt64, term: UInt64) = (0, 0)
     /// When this member last became the leader.
     var electedAt: Int64?
+    /// When a message of the leader came last.
+    var leaderHeardAt: Int64 = 0
     /// Since when a peer has been connected without a break, in milliseconds as `now`; nil when it is not.
     public var peerActiveSince: (UInt64) -> Int64? = { _ in .min }
     var membershipChanges = MembershipChangeQueue()
@@ -221,14 +223,6 @@ public final class MemberCore {
     public func advanceFirstElection() {
         guard leader == 0 else { return }
         for _ in 0..<max(0, settings.electionTicks - 2) { raft.tick() }
-    }
-
-    /// The process of the leader `peer` has ended: the election timeout counts as waited out, and what is left is the random
-    /// time that keeps members apart. Raft stays safe when this is wrong; members that hear the leader refuse their vote.
-    public func leaderIsGone(_ peer: UInt64) {
-        guard peer == leader, !isLeader else { return }
-        raft.forgetLeader()
-        for _ in 0..<settings.electionTicks { raft.tick() }
     }
 
     /// Starts an election now: what the only voter of a cluster need not wait for.

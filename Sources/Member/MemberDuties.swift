@@ -7,12 +7,21 @@ import WireFormat
 
 /// What a member does without being asked: it ends leases and compacts.
 extension MemberCore {
+    /// Ends leases that have run out and records what others have left, at the pace of ``DutyTimers``. Returns how many
+    /// are to end.
+    @discardableResult
+    public func attendToLeases(now: Int64) -> Int {
+        let ended = revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
+        checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
+        return ended
+    }
+
     /// Proposes the revocation of the leases that have run out, at most `limit` of them, and returns how many.
     ///
     /// What is not taken now is not kept until there is a leader again: that one would end leases to which it has given
     /// time. The lessor names them again later.
     @discardableResult
-    public func revokeExpiredLeases(limit: Int, now: Int64) -> Int {
+    func revokeExpiredLeases(limit: Int, now: Int64) -> Int {
         guard isLeader else { return 0 }
         var requests: [[UInt8]] = []
         for lease in applier.lessor.expired(now: now, limit: limit) {
@@ -26,7 +35,7 @@ extension MemberCore {
 
     /// Proposes checkpoints of the leases that a change of leader would give much time anew, at most `limit` of them.
     /// They are recorded where all members keep them, or where the settings say so.
-    public func checkpointLeases(limit: Int, now: Int64) {
+    func checkpointLeases(limit: Int, now: Int64) {
         let lessor = applier.lessor
         guard isLeader, lessor.isPrimary else { return }
         lessor.recordsCheckpoints = settings.leaseCheckpoints ?? applier.clusterPersistsCheckpoints

@@ -45,18 +45,7 @@ final class MemberProcess {
         var reply: (Reply) -> Void
     }
 
-    struct Timers {
-        var tick: Int64 = 0
-        var commit: Int64 = 0
-        var lease: Int64 = 0
-        var purge: Int64 = 0
-        var publish: Int64 = 0
-        var version: Int64 = 0
-        var compaction: Int64 = 0
-    }
-
     /// As in the server, in milliseconds.
-    private static let leaseInterval: Int64 = 500
     static let removalDelay: Int64 = 1_000
     private static let versionInterval: Int64 = 4_000
     /// Far more often than the server, so that a short run removes files.
@@ -74,27 +63,21 @@ final class MemberProcess {
     private(set) var pausedUntil: Int64 = 0
     private var mailbox: [Event] = []
     private var wakesAt: Int64?
-    var timers = Timers()
+    private var timers: DutyTimers
+    var schedule: BackendSchedule<(MemberProcess) -> Void>
+    private var publication: Publication
+    /// When the leader looks at the members' versions next.
+    private var versionsDueAt: Int64
     private var waiters: [UInt64: Waiter] = [:]
     /// What waits until it is certain that this member is up to date, or leads.
     private var reads: [UInt64: (EtcdError?) -> Void] = [:]
     private var lastReadToken: UInt64 = 0
     private var backlog: [Proposal] = []
     private var requestIDs: RequestIDs
-    private var isReady = false
-    private var leaderHeardAt: Int64 = 0
     /// When this process, whose member was removed, ends; in milliseconds.
     var stopsAt: Int64?
-    var afterCommit: [(MemberProcess) -> Void] = []
-    var afterRunningCommit: [(MemberProcess) -> Void] = []
     var changes: [UInt64: (Bool) -> Void] = [:]
-    var isCommitting = false
-    var wantsCommit = false
-    var isSnapshotting = false
     var isDefragmenting = false
-    /// What the log has written and the core was not told of: the first holds a leader's snapshot that is being opened.
-    var written: [Message] = []
-    var isRestoring = false
     /// Why the process ends once it leads no more; set when its disk has failed.
     private var diskFailure: String?
     var logWork = LogWork()
@@ -109,6 +92,13 @@ final class MemberProcess {
         self.world = world
         self.random = random
         startedAt = world.simulator.now
+        let now = machine.clock
+        var intervals = DutyTimers.Intervals(heartbeat: Int64(machine.configuration.heartbeatMilliseconds))
+        intervals.purge = Self.purgeInterval
+        timers = DutyTimers(intervals, now: now)
+        schedule = BackendSchedule(BackendSchedule.Limits(machine.configuration), now: now)
+        publication = Publication(machine.attributes, now: now)
+        versionsDueAt = now
         var raftRandom = self.random.fork()
         // Different from run to run, as the time is; what an earlier run gave must not come again.
         let unixMilliseconds = UInt64(world.simulator.now / 1_000) + machine.runs
@@ -128,7 +118,7 @@ final class MemberProcess {
     // MARK: Time
 
     /// Milliseconds of this machine's clock.
-    var now: Int64 { machine.clockOffset + world.simulator.now / 1_000 }
+    var now: Int64 { machine.clock }
 
     var isPaused: Bool { world.simulator.now < pausedUntil }
 
@@ -208,8 +198,6 @@ final class MemberProcess {
     // MARK: The turns of the member's thread
 
     func begin() {
-        timers = Timers(
-            tick: now, commit: now, lease: now, purge: now + Self.purgeInterval, publish: now, compaction: now)
         core.peerActiveSince = { [unowned self] in world.activeSince($0, on: self) }
         beginLog()
         finishTurn(core.process(now: now))
@@ -228,23 +216,18 @@ final class MemberProcess {
         takeBacklog()
         finishTurn(core.process(now: now))
         guard isAlive else { return }
-        var next = min(timers.tick, timers.lease, timers.purge, stopsAt ?? .max)
-        if core.applier.backend.pendingOperations > 0 && !isCommitting && !isRestoring {
-            next = min(next, timers.commit)
-        }
-        if core.applier.store.compactionPending { next = min(next, timers.compaction) }
+        let next = min(
+            timers.deadline(compacts: core.applier.store.compactionPending), schedule.deadline(of: core),
+            stopsAt ?? .max)
         wake(at: max(world.simulator.now + 1, (next - machine.clockOffset) * 1_000))
     }
 
     private func handle(_ event: Event) {
         switch event {
         case .message(let message):
-            if message.from == core.leader { leaderHeardAt = now }
+            core.heard(from: message.from, now: now)
             core.step(message)
-        case .gone(let peer):
-            if peer == core.leader, now - leaderHeardAt > Int64(machine.configuration.heartbeatMilliseconds) {
-                core.leaderIsGone(peer)
-            }
+        case .gone(let peer): _ = core.processEnded(of: peer, now: now)
         case .unreachable(let id): core.reportUnreachable(id)
         case .proposal(let proposal): backlog.append(proposal)
         case .read(let request, let reply):
@@ -253,16 +236,15 @@ final class MemberProcess {
             }
         case .keepAlive(let lease, let reply): renew(lease, reply)
         case .appended(let messages):
-            written += messages
+            schedule.noteWritten(messages)
             takeWritten()
         case .committed(let job, let snapshot): finishCommit(job, snapshot)
         case .restored(let state):
-            isRestoring = false
-            tellWritten(written.removeFirst(), restored: state)
+            tellWritten(schedule.finishRestoration(), restored: state)
             takeWritten()
         case .snapshotReported(let peer, let succeeded): core.reportSnapshot(to: peer, succeeded: succeeded)
         case .snapshotSaved(let snapshot):
-            isSnapshotting = false
+            schedule.snapshotSaved()
             core.snapshotSaved(snapshot)
         case .defragmented(let work, let isDone): finishDefragmentation(work, isDone: isDone)
         case .perform(let body): body(self)
@@ -291,43 +273,33 @@ final class MemberProcess {
     }
 
     private func runTimers() {
-        if now >= timers.tick {
-            timers.tick = now + Int64(machine.configuration.heartbeatMilliseconds)
-            core.tick()
-            for (id, waiter) in waiters.sorted(by: { $0.key < $1.key }) where now >= waiter.deadline {
-                waiters[id] = nil
-                waiter.reply(.failure(core.timeoutError(ofRequestFrom: waiter.deadline - core.settings.requestTimeout)))
+        while let duty = timers.next(now: now, compacts: core.applier.store.compactionPending) {
+            switch duty {
+            case .tick:
+                core.tick()
+                expireWaiters()
+            case .leases: core.attendToLeases(now: now)
+            case .purge: order(.purge)
+            case .compaction: _ = core.applier.store.compactionStep(limit: 1 + random.below(20))
             }
         }
-        if now >= timers.lease {
-            timers.lease = now + Self.leaseInterval
-            core.revokeExpiredLeases(limit: Lessor.revokesPerSecond / 2, now: now)
-            core.checkpointLeases(limit: Lessor.checkpointsPerSecond / 2, now: now)
-        }
-        if now >= timers.purge {
-            timers.purge = now + Self.purgeInterval
-            order(.purge)
-        }
-        if core.applier.store.compactionPending && now >= timers.compaction {
-            _ = core.applier.store.compactionStep(limit: 1 + random.below(20))
-            timers.compaction = now + 1
+    }
+
+    private func expireWaiters() {
+        for (id, waiter) in waiters.sorted(by: { $0.key < $1.key }) where now >= waiter.deadline {
+            waiters[id] = nil
+            waiter.reply(.failure(core.timeoutError(ofRequestFrom: waiter.deadline - core.settings.requestTimeout)))
         }
     }
 
     private func publishIfNeeded() {
-        if core.isLeader && now >= timers.version {
-            timers.version = now + Self.versionInterval
+        if core.isLeader && now >= versionsDueAt {
+            versionsDueAt = now + Self.versionInterval
             // All members are of one version here.
             let servers = core.applier.cluster.members.map { _ in ClusterVersion.server as ClusterVersion? }
             core.decideClusterVersion(servers, now: now)
         }
-        guard !isReady, core.leader != 0, core.clusterVersion != nil, now >= timers.publish else { return }
-        timers.publish = now + core.settings.requestTimeout
-        core.publish(attributes, now: now)
-    }
-
-    private var attributes: PublishedAttributes {
-        PublishedAttributes(name: machine.name, clientURLs: ["http://\(machine.name):2379"])
+        publication.proposeIfDue(core, now: now)
     }
 
     // MARK: What a turn hands out
@@ -357,15 +329,9 @@ final class MemberProcess {
         }
         for (token, error) in output.failedReads { reads.removeValue(forKey: token)?(error) }
         if !output.commits.isEmpty { post(output.commits, view: view) }
-        if output.wantsCommit { wantsCommit = true }
+        if output.wantsCommit { schedule.want() }
         commitIfDue()
-        noteReadiness()
-    }
-
-    private func noteReadiness() {
-        guard !isReady, let own = core.applier.cluster.members[opened.memberID] else { return }
-        guard core.leader != 0, core.applier.cluster.version != nil, core.hasAppliedInTerm else { return }
-        isReady = own.name == attributes.name && own.clientURLs == attributes.clientURLs
+        _ = publication.becomesReady(core)
     }
 
     // MARK: What the end of a run looks at
@@ -382,7 +348,7 @@ final class MemberProcess {
 
     /// Commits what is pending, also while a commit is under way, which then counts as done.
     func commitAll() throws {
-        guard !isCommitting, !isRestoring else { return }
+        guard schedule.isIdle else { return }
         try core.applier.backend.commitNow()
     }
 

@@ -10,46 +10,18 @@ extension MemberProcess {
     // MARK: The backend's commits
 
     func commitIfDue() {
-        let backend = core.applier.backend
-        guard !isCommitting, !isRestoring else { return }
-        let due =
-            backend.pendingOperations >= machine.configuration.backendBatchLimit
-            || (now >= timers.commit && backend.pendingOperations > 0)
-        let snapshotDue = !isSnapshotting && core.isSnapshotDue(count: machine.configuration.snapshotCount)
-        guard due || wantsCommit || snapshotDue else { return }
-        timers.commit = now + Int64(machine.configuration.backendBatchMilliseconds)
-        wantsCommit = false
-        afterRunningCommit = afterCommit
-        afterCommit = []
-        core.backendCommitBegins()
-        guard let job = backend.freezeCommit() else {
-            core.backendCommitted()
-            runAfterCommit()
-            return
+        switch schedule.beginIfDue(core, now: now) {
+        case nil: return
+        case .nothing(let bodies):
+            for body in bodies { body(self) }
+        case .commit(let job, let snapshot): order(.commit(job, snapshot))
         }
-        isCommitting = true
-        var snapshot: Snapshot?
-        if snapshotDue {
-            isSnapshotting = true
-            snapshot = core.makeSnapshot()
-        }
-        order(.commit(job, snapshot))
     }
 
     func finishCommit(_ job: CommitJob, _ snapshot: Snapshot?) {
-        isCommitting = false
-        core.applier.backend.finishCommit(job)
-        core.applier.store.publish()
-        core.backendCommitted()
-        runAfterCommit()
+        for body in schedule.finishCommit(job, of: core) { body(self) }
         if let snapshot { order(.saveSnapshot(snapshot)) }
         takeWritten()
-    }
-
-    func runAfterCommit() {
-        let bodies = afterRunningCommit
-        afterRunningCommit = []
-        for body in bodies { body(self) }
     }
 
     /// Rewrites the database file while the member goes on, as `Maintenance.Defragment` does. `begins` is called right
@@ -57,10 +29,9 @@ extension MemberProcess {
     func defragment(_ begins: @escaping () -> Void = {}) {
         guard !isDefragmenting else { return }
         isDefragmenting = true
-        wantsCommit = true
         // Databases are small here, and are to take many steps all the same.
         let piece = (bytes: 1 + random.below(4_000), records: 1 + random.below(40))
-        afterCommit.append { process in
+        schedule.await { process in
             process.order(.defragment(process.core.applier.backend.beginDefragmentation(piece: piece), begins))
         }
         wake(at: world.simulator.now)
@@ -108,13 +79,11 @@ extension MemberProcess {
 
     /// Tells the core what is written; a snapshot is opened by the backend's thread first.
     func takeWritten() {
-        while let message = written.first, !isRestoring, isAlive {
-            if let snapshot = message.snapshot, !snapshot.isEmpty {
-                guard !isCommitting else { return }
-                isRestoring = true
+        while isAlive, let written = schedule.nextWritten() {
+            switch written {
+            case .tell(let message): tellWritten(message)
+            case .restore(let snapshot):
                 order(.restore(snapshot, core.stateMachine, core.applier.store.publisher))
-            } else {
-                tellWritten(written.removeFirst())
             }
         }
     }

@@ -2,6 +2,7 @@ import Bolt
 import Configuration
 import Disk
 import Member
+import Membership
 
 /// A machine with a disk on which one member runs, again and again.
 final class SimulatedMachine {
@@ -49,6 +50,14 @@ final class SimulatedMachine {
         disk = MemoryDisk(seed: random.next())
         clockOffset = random.within(1_000...1_000_000)
         diskSpeed = DiskSpeed(synchronization: synchronization)
+    }
+
+    /// Milliseconds of its clock.
+    var clock: Int64 { clockOffset + world.simulator.now / 1_000 }
+
+    /// What its member publishes about itself.
+    var attributes: PublishedAttributes {
+        PublishedAttributes(name: name, clientURLs: ["http://\(name):2379"])
     }
 
     var isRunning: Bool { process != nil }

@@ -105,6 +105,20 @@ import Testing
         #expect(ticks <= first.core.settings.electionTicks)
     }
 
+    /// A leader to which only the way is barred is heard all the same, and keeps its office.
+    @Test func aLeaderThatWasHeardAMomentAgoHasNotEnded() throws {
+        let trio = try Trio(seed: 22)
+        let first = try trio.elect().core.settings.memberID
+        let follower = try #require(trio.follower)
+        let now = follower.now
+        follower.core.heard(from: first, now: now)
+        #expect(!follower.core.processEnded(of: first, now: now + SimulatedMember.heartbeat))
+        #expect(follower.core.leader == first)
+        #expect(!follower.core.processEnded(of: follower.core.settings.memberID, now: now + 5_000))
+        #expect(follower.core.processEnded(of: first, now: now + SimulatedMember.heartbeat + 1))
+        #expect(follower.core.leader == 0)
+    }
+
     @Test func aTimeoutTellsWhetherTheLeaderOrTheConnectionWasLost() throws {
         let trio = try Trio(seed: 5)
         let leader = try trio.elect()
