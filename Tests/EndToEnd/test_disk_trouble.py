@@ -7,6 +7,8 @@ is frozen. Where the machine does not let a test mount, it is skipped.
 import contextlib
 import json
 import os
+import signal
+import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -180,6 +182,54 @@ def test_a_process_whose_disk_is_full_ends_with_the_reason(trouble, count):
         for number in acknowledged:
             assert len(leader.ask("KV.Range", key=str(number).encode()).kvs) == 1, f"{number} is lost"
         leader.put("a", "1")
+
+
+def break_root_page(database: Path) -> None:
+    """Overwrites the page that the newest meta page of a Bolt file names as its root."""
+    with open(database, "r+b") as file:
+        size = struct.unpack_from("<I", file.read(64), 24)[0]
+        newest = (0, 0)
+        for number in (0, 1):
+            file.seek(number * size)
+            root, transaction = struct.unpack_from("<16xQ24xQ", file.read(size), 16)
+            newest = max(newest, (transaction, root))
+        file.seek(newest[1] * size)
+        file.write(b"\xff" * size)
+
+
+def test_a_leader_that_cannot_read_its_database_hands_over(cluster_with):
+    """It finds out when a member needs a snapshot, and another leads before it ends."""
+    cluster = cluster_with(OURS, OURS, OURS, snapshot_count=20, snapshot_catchup_entries=1)
+    first, second, third = cluster.members
+    cluster.move_leader(first)
+    # Longer than what a leader sends ahead (512 messages), so that the member which stands still needs more than entries.
+    os.kill(third.process.pid, signal.SIGSTOP)
+    for number in range(700):
+        first.put(f"k/{number}", "1")
+    database = first.data_dir / "member" / "snap" / "db"
+    # When nothing is pending any more the file rests.
+    seen: list[int] = []
+
+    def rests() -> bool:
+        seen.append(database.stat().st_mtime_ns)
+        return len(seen) > 4 and len(set(seen[-5:])) == 1
+
+    wait_until(rests, "the last commit", interval=0.25)
+    break_root_page(database)
+    os.kill(third.process.pid, signal.SIGCONT)
+    wait_until(lambda: first.process.poll() is not None, "the leader to end")
+    assert first.process.returncode == 1
+    first.process = None
+    log = first.log().splitlines()
+    fatal = [number for number, line in enumerate(log) if '"level":"fatal"' in line]
+    assert fatal and "failed to read the backend" in log[fatal[0]], log[-5:]
+    handover = [number for number, line in enumerate(log) if "handing over leadership since its disk has failed" in line]
+    assert handover and handover[0] < fatal[0]
+    # Whom it asked has led since, and brings the member that was behind up to date.
+    assert cluster.leader() is second
+    assert third.get("k/699") == "1"
+    second.put("a", "1")
+    cluster.assert_equal_hashes()
 
 
 @pytest.fixture
