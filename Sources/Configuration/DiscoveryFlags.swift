@@ -31,6 +31,14 @@ extension MemberConfiguration {
             .inClientSection("secure", "cacert"),
         .text("discovery-server-name", "Name to look for in the certificate of the v3 discovery service.")
             .inClientSection("secure", "server-name").onlyInFile(),
+        .text("discovery-jwt", "JSON Web Token for the v3 discovery service, in place of user and password.").secret()
+            .inClientSection("auth", "token").onlyInFile(),
+        .signed("discovery-max-request-bytes", 0, "Largest request to the v3 discovery service.")
+            .inClientSection("max-request-bytes").onlyInFile()
+            .withoutEffect("what is asked of a discovery service is small"),
+        .signed("discovery-max-recv-bytes", 0, "Largest answer of the v3 discovery service.")
+            .inClientSection("max-recv-bytes").onlyInFile()
+            .withoutEffect("what a discovery service answers is small"),
         .text("discovery-user", "User of the v3 discovery service, as name[:password].").secret()
             .inClientSection("auth", "username"),
         .text("discovery-password", "Password of that user.").secret()
@@ -107,6 +115,8 @@ public struct DiscoveryService: Equatable, Sendable {
     public var trustedCAFile: String
     /// The name that its certificate must be for; empty for the endpoint's.
     public var serverName: String
+    /// A token in place of a user, never to be shown; empty for none.
+    public var jsonWebToken: String
     /// The user's name; empty for none.
     public var user: String
     /// Never to be shown.
@@ -125,6 +135,7 @@ public struct DiscoveryService: Equatable, Sendable {
         keyFile = settings.text("discovery-key")
         trustedCAFile = settings.text("discovery-cacert")
         serverName = settings.text("discovery-server-name")
+        jsonWebToken = settings.text("discovery-jwt")
         let given = settings.text("discovery-user")
         let separate = settings.text("discovery-password")
         // The name may carry the password behind a colon, as etcdctl's --user does.

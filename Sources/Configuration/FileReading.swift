@@ -19,7 +19,8 @@ struct FileReading {
         }
         let root: Node?
         do {
-            root = try compose(yaml: text)
+            // A mark of the byte order is none of the text.
+            root = try compose(yaml: text.hasPrefix("\u{feff}") ? String(text.dropFirst()) : text)
         } catch let error as YamlError {
             settings.note("\(file): \(Self.explanation(error))")
             return
@@ -112,13 +113,13 @@ struct FileReading {
             guard let isOn = Self.bool(node) else { return refuse("true or false") }
             set(String(isOn))
         case .unsigned, .signed:
-            guard let scalar = node.scalar, Self.isPlain(scalar), Self.isInteger(scalar.string) else {
+            guard let scalar = node.scalar, Self.isPlain(scalar), let number = Self.wholeNumber(scalar.string) else {
                 return refuse("a whole number")
             }
-            set(scalar.string)
+            set(number)
         case .duration:
             guard let scalar = node.scalar else { return refuse("a number of nanoseconds or a text such as 5s") }
-            set(Self.isInteger(scalar.string) ? "\(scalar.string)ns" : scalar.string)
+            set(Self.wholeNumber(scalar.string).map { "\($0)ns" } ?? scalar.string)
         case .list(let form):
             if form != .text, case .sequence(let elements) = node {
                 let texts = elements.compactMap { $0.scalar?.string }
@@ -129,6 +130,9 @@ struct FileReading {
                 return refuse(form == .text ? "a text" : "a list of texts")
             }
             set(scalar.string)
+        case .choice where node.scalar?.string.isEmpty == true:
+            // As in etcd, an empty choice leaves it to the default.
+            return
         case .text, .urls, .choice, .ignored:
             guard let scalar = node.scalar else { return refuse("a text") }
             set(scalar.string)
@@ -137,16 +141,30 @@ struct FileReading {
 
     private static func bool(_ node: Node) -> Bool? {
         guard let scalar = node.scalar, isPlain(scalar) else { return nil }
-        switch scalar.string.lowercased() {
-        case "true", "yes", "on": return true
-        case "false", "no", "off": return false
+        switch scalar.string {
+        case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y": return true
+        case "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N": return false
         default: return nil
         }
     }
 
-    private static func isInteger(_ text: String) -> Bool {
-        let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
-        return !digits.isEmpty && digits.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
+    /// Beyond it a number with a point or an exponent may not be exact.
+    private static let largestExact = 1e15
+
+    /// A whole number in any of YAML's forms, in decimal digits or with the leading zero of an octal one; nil when it is
+    /// none.
+    private static func wholeNumber(_ text: String) -> String? {
+        let plain = text.replacing("_", with: "")
+        let isNegative = plain.hasPrefix("-")
+        let rest = isNegative || plain.hasPrefix("+") ? plain.dropFirst() : plain[...]
+        guard let first = rest.utf8.first, first >= 0x30 && first <= 0x39 || first == 0x2e else { return nil }
+        let sign = isNegative ? "-" : ""
+        if rest.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) { return sign + rest }
+        for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where rest.hasPrefix(prefix) {
+            return UInt64(rest.dropFirst(2), radix: radix).map { sign + String($0) }
+        }
+        guard let value = Double(rest), value < largestExact, value == value.rounded() else { return nil }
+        return sign + String(UInt64(value))
     }
 
     private static func description(_ node: Node) -> String {

@@ -168,7 +168,12 @@ final class DiscoveryClientV3 {
                     unixDomainSocketPath: url.host, tls: tls, group: group, configuration: settings)
             }
         connection = made
-        if !service.user.isEmpty { try await authenticate(made) }
+        if !service.jsonWebToken.isEmpty {
+            metadata = Metadata()
+            metadata.add("token", service.jsonWebToken)
+        } else if !service.user.isEmpty {
+            try await authenticate(made)
+        }
         return made
     }
 

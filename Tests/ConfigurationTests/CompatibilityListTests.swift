@@ -145,6 +145,7 @@ import Testing
         "discovery-endpoints": [endToEnd + "test_discovery.py::test_version_3"],
         "discovery-user": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
         "discovery-password": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
+        "discovery-jwt": [endToEnd + "test_discovery.py::test_version_3_with_a_token_in_a_file"],
         "discovery-srv": [endToEnd + "test_discovery.py::test_service_records"],
         "corrupt-check-time": [endToEnd + "test_corruption.py::test_the_leader_compares_all_members"],
         "compact-hash-check-time": [endToEnd + "test_corruption.py::test_compactions_are_compared"],
@@ -241,7 +242,17 @@ import Testing
             kind: "config", name: "an unknown key", why: "refused by name and line; etcd ignores it",
             tests: [configuration + "test_unknown_keys_are_refused_by_name"]),
         Row(
-            kind: "config", name: "a value of a wrong type", why: "the same are refused, with file, line and key",
+            kind: "config", name: "a key that stands there twice", why: "refused by name; etcd takes the last",
+            tests: ["ConfigurationTests/FileTests/mistakesNameTheirLine"]),
+        Row(
+            kind: "config", name: "numbers and truths in YAML's forms",
+            tests: [
+                "ConfigurationTests/FileTests/formsOfNumbers", "ConfigurationTests/FileTests/formsOfTruths",
+                configuration + "test_forms_in_files",
+            ]),
+        Row(
+            kind: "config", name: "a value of a wrong type",
+            why: "the same are refused, with file, line and key, but a number or a truth is taken for a text",
             tests: [configuration + "test_wrong_files", "ConfigurationTests/FileTests/mistakesNameTheirLine"]),
         Row(kind: "exit", name: "0 after --help and --version", tests: [configuration + "test_help_and_version"]),
         Row(

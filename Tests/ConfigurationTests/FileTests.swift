@@ -100,6 +100,34 @@ import Testing
         #expect(throws: InvalidConfiguration.self) { try parse("name: file", ["--config-file=f", "--nonsense"]) }
     }
 
+    /// YAML has several ways to write a number and a truth.
+    @Test(arguments: [
+        ("0x10", 16), ("0o10", 8), ("010", 8), ("0b101", 5), ("1_000", 1000), ("+5", 5), ("1e1", 10), ("5.0", 5),
+        ("-0", 0),
+    ])
+    func formsOfNumbers(text: String, value: Int) throws {
+        let configuration = try parse("quota-backend-bytes: \(text)")
+        // Zero is the default.
+        #expect(configuration.quotaBackendBytes == (value == 0 ? 2 << 30 : Int64(value)))
+    }
+
+    @Test(arguments: ["5000000000", "5e9", "5_000_000_000", "5s", "\"5s\"", "5000ms"])
+    func formsOfDurations(text: String) throws {
+        #expect(try parse("grpc-keepalive-timeout: \(text)").grpc.keepaliveTimeoutMilliseconds == 5_000)
+    }
+
+    @Test(arguments: ["n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"])
+    func formsOfTruths(text: String) throws {
+        #expect(try !parse("pre-vote: \(text)").preVote)
+    }
+
+    /// An empty choice is the default, as in etcd, and so is a certificate's life of no years.
+    @Test func emptyChoices() throws {
+        let configuration = try parse("\u{feff}initial-cluster-state: ''\nself-signed-cert-validity: 0\n")
+        #expect(configuration.initialClusterState == .new)
+        #expect(configuration.tlsPolicy.selfSignedValidityYears == 1)
+    }
+
     @Test func keysAreTakenInAnyCase() throws {
         // What etcd 3.4 needs for a field without a key of its own.
         #expect(try parse("SnapshotCatchUpEntries: 10").snapshotCatchUpEntries == 10)
@@ -116,6 +144,13 @@ import Testing
             ("config-file: c", ["etcd.yml:1: unknown key \"config-file\"; it is a flag only"]),
             ("pre-vote: \"true\"", ["etcd.yml:1: the value of \"pre-vote\" must be true or false, not \"true\""]),
             ("max-wals: many", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"many\""]),
+            ("max-wals: 5.5", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"5.5\""]),
+            ("max-wals: 0x", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"0x\""]),
+            ("max-wals: 1e400", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"1e400\""]),
+            ("max-wals: .inf", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \".inf\""]),
+            ("max-wals: 09", ["etcd.yml:1: invalid value \"09\" for max-wals: parse error"]),
+            ("pre-vote: yEs", ["etcd.yml:1: the value of \"pre-vote\" must be true or false, not \"yEs\""]),
+            ("pre-vote: 1", ["etcd.yml:1: the value of \"pre-vote\" must be true or false, not \"1\""]),
             ("max-wals: \"5\"", ["etcd.yml:1: the value of \"max-wals\" must be a whole number, not \"5\""]),
             ("max-wals: -5", ["etcd.yml:1: invalid value \"-5\" for max-wals: parse error"]),
             (

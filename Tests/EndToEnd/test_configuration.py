@@ -171,6 +171,25 @@ def test_wrong_files(directory, text):
         assert "etcd.yml:" in said or "election-timeout" in said
 
 
+FORMS = (
+    "max-wals: 0x10", "max-wals: 0o10", "max-wals: 010", "max-wals: 0b101", "max-wals: 1_000", "max-wals: +5", "max-wals: 5.0",
+    "max-wals: 1e1", "max-wals: 5.5", "max-wals: -1", "pre-vote: y", "pre-vote: N", "pre-vote: ON", "pre-vote: yEs", "pre-vote: 1",
+    "grpc-keepalive-timeout: 5e9", "grpc-keepalive-timeout: 5.5", "initial-cluster-state: \"\"", "\ufeffname: a", "Name: a")
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_forms_in_files(directory, text):
+    """What etcd reads is read; a mistake behind it shows how far the file was understood."""
+    (directory / "etcd.yml").write_text(f"{text}\nelection-timeout: 100\n")
+    understood = []
+    for binary in (settings.GENUINE, settings.UNDER_TEST):
+        done = run(binary, "--config-file=etcd.yml", cwd=directory)
+        assert done.returncode == 1
+        _, mistakes = complaint(done)
+        understood.append(len(mistakes) == 1 and "election-timeout" in mistakes[0])
+    assert understood[0] == understood[1]
+
+
 @pytest.mark.ours_only
 def test_unknown_keys_are_refused_by_name(directory):
     """etcd ignores them, and with them whatever was misspelt."""

@@ -259,6 +259,28 @@ def test_version_3_with_a_user(member_with, make):
     assert "secret" not in member.log()
 
 
+def test_version_3_with_a_token_in_a_file(ours, make):
+    """A file may have the token of whoever asks in place of a name and a password."""
+    token = new_v3_token(ours, 1)
+    client = Client(ours.endpoint)
+    for name, fields in (
+        ("Auth.UserAdd", {"name": "root", "password": "secret"}), ("Auth.RoleAdd", {"name": "root"}),
+        ("Auth.UserGrantRole", {"user": "root", "role": "root"}), ("Auth.AuthEnable", {}),
+    ):
+        client.call(name, **fields)
+    word = client.call("Auth.Authenticate", name="root", password="secret").token
+    client.close()
+    member = make(OURS)
+    section = {"token": token, "client": {"endpoints": [ours.endpoint], "auth": {"token": word}, "max-recv-bytes": 1000}}
+    file = member.directory / "etcd.json"
+    # JSON is YAML.
+    file.write_text(json.dumps(member.settings() | {"discovery-config": section}))
+    member.command = lambda *extra: [member.binary, "--config-file", str(file), *extra]
+    member.start()
+    assert_one_cluster([member])
+    assert word not in member.log()
+
+
 @pytest.mark.parametrize("flag", ("discovery-request-timeout", "discovery-dial-timeout"))
 def test_version_3_with_a_service_that_is_silent(make, flag):
     """One that takes the connection and says nothing, or does not even take it, is waited for as long as the flag says."""
