@@ -6,6 +6,8 @@ public struct AuditEvent: Sendable {
         case call
         /// A request on a stream that says what it is about.
         case request
+        /// A request on a stream that was refused, while the stream goes on.
+        case refusal
         /// A stream that has ended.
         case end
     }
@@ -38,14 +40,15 @@ public struct AuditEvent: Sendable {
     public var isFailure: Bool
     public var microseconds: Int64
 
+    /// An event of a method's call; nil as `request` is about nothing.
     public init(
-        _ stage: Stage, time: UInt64, method: String, request: [UInt8], peer: String, user: String?,
+        _ stage: Stage, time: UInt64, method: String, request: [UInt8]?, peer: String, user: String?,
         certificate: String?, code: String?, microseconds: Int64
     ) {
         self.stage = stage
         self.time = time
         self.method = method
-        about = .request(request)
+        about = request.map { .request($0) } ?? .nothing
         self.peer = peer
         self.user = user
         self.certificate = certificate

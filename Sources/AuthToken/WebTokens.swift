@@ -37,70 +37,72 @@ public final class WebTokens: Sendable {
         }
     }
 
-    private struct Claims: Codable {
-        var exp: Double?
-        var nbf: Double?
+    /// What a token says, as it is written.
+    private struct Body: Encodable {
+        var exp: Int64
         var revision: UInt64
         var username: String
     }
 
-    private struct Header: Codable {
-        var alg: String
-    }
+    /// Keys with the tokens that they found good, which go with them: a token that is just being checked is remembered by
+    /// none but the keys that check it.
+    private final class Checker: Sendable {
+        let keys: Keys
+        private let remembered = Mutex<[String: Claims]>([:])
 
-    private struct State {
-        var keys: Keys
-        var remembered: [String: Claims] = [:]
+        init(_ keys: Keys) { self.keys = keys }
+
+        func known(_ token: String) -> Claims? { remembered.withLock { $0[token] } }
+
+        func remember(_ token: String, _ claims: Claims) {
+            remembered.withLock { remembered in
+                if remembered.count >= WebTokens.rememberedLimit { remembered.removeAll() }
+                remembered[token] = claims
+            }
+        }
     }
 
     private let method: SignatureMethod
     /// In seconds.
     private let ttl: Int64
-    private let state: Mutex<State>
+    private let checker: Mutex<Checker>
 
     /// Tokens signed by `method`, valid for `ttl` milliseconds.
     public init(method: SignatureMethod, ttl: Int64, keys: Keys) {
         self.method = method
         self.ttl = max(1, ttl / 1_000)
-        state = Mutex(State(keys: keys))
+        checker = Mutex(Checker(keys))
     }
 
     /// Goes over to other keys; tokens that were found good by the earlier ones are checked again.
     public func replaceKeys(_ keys: Keys) {
-        state.withLock { $0 = State(keys: keys) }
+        checker.withLock { $0 = Checker(keys) }
     }
 
     /// Whether there is a key to sign with.
-    public var canSign: Bool { state.withLock { $0.keys.signing != nil } }
+    public var canSign: Bool { checker.withLock { $0.keys.signing != nil } }
 
     /// A token for `caller` from `now` on.
     public func token(for caller: Caller, now: Int64) throws -> String {
-        guard let key = state.withLock({ $0.keys.signing }) else {
+        guard let key = checker.withLock({ $0.keys.signing }) else {
             throw KeyError(description: "auth: token signing attempted with verify-only key")
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        let claims = Claims(exp: Double(now + ttl), revision: caller.revision, username: caller.user)
+        let body = Body(exp: now + ttl, revision: caller.revision, username: caller.user)
         let head = Base64URL.encode(Array("{\"alg\":\"\(method.rawValue)\",\"typ\":\"JWT\"}".utf8))
-        let message = head + "." + Base64URL.encode([UInt8](try encoder.encode(claims)))
+        let message = head + "." + Base64URL.encode([UInt8](try encoder.encode(body)))
         return message + "." + Base64URL.encode(try key.sign(Array(message.utf8), method))
     }
 
     /// Whom `token` names; nil when it is not valid at `now`.
     public func caller(of token: String, now: Int64) -> Caller? {
         guard token.utf8.count <= Self.textLimit else { return nil }
-        let (keys, known) = state.withLock { ($0.keys, $0.remembered[token]) }
-        guard let claims = known ?? verify(token, keys) else { return nil }
-        // As in etcd: what names no end has none.
-        if let end = claims.exp, Double(now) >= end { return nil }
-        if let start = claims.nbf, Double(now) < start { return nil }
-        if known == nil {
-            state.withLock { state in
-                if state.remembered.count >= Self.rememberedLimit { state.remembered.removeAll() }
-                state.remembered[token] = claims
-            }
-        }
-        return Caller(user: claims.username, revision: claims.revision)
+        let checker = checker.withLock { $0 }
+        let known = checker.known(token)
+        guard let claims = known ?? verify(token, checker.keys), claims.count(at: now) else { return nil }
+        if known == nil { checker.remember(token, claims) }
+        return Caller(user: claims.user, revision: claims.revision)
     }
 
     private func verify(_ token: String, _ keys: Keys) -> Claims? {
@@ -108,14 +110,11 @@ public final class WebTokens: Sendable {
         guard parts.count == 3, let head = Base64URL.decode(parts[0]), let body = Base64URL.decode(parts[1]),
             let signature = Base64URL.decode(parts[2])
         else { return nil }
-        let decoder = JSONDecoder()
         // The method is this member's, whatever the token says.
-        guard let header = try? decoder.decode(Header.self, from: Data(head)), header.alg == method.rawValue else {
-            return nil
-        }
+        guard let header = JSONMembers(head), header.text("alg") == method.rawValue else { return nil }
         let message = Array(token.utf8.prefix(parts[0].count + 1 + parts[1].count))
         guard keys.verifying.contains(where: { $0.verifies(signature, of: message, method) }) else { return nil }
-        return try? decoder.decode(Claims.self, from: Data(body))
+        return JSONMembers(body).flatMap { Claims($0) }
     }
 }
 

@@ -71,8 +71,24 @@ final class AuditTrail: Sendable {
     /// Notes what came by another way than a call.
     func note(_ event: AuditEvent) { log.note(event) }
 
+    /// Notes a call that was refused before its method heard of it, so that nobody knows what it was about. On its event
+    /// loop.
+    func noteUnheard(_ call: UnaryCall, _ path: String, _ code: Status.Code, _ authority: Authority) {
+        // One that its client gave up has asked for nothing.
+        guard code != .cancelled, EtcdMethod(path: path) != nil else { return }
+        note(.call, path, nil, AuditedCaller(call, peer: call.peer, authority), code, since: .now())
+    }
+
+    /// Notes that a request on the stream of `call` was refused, while the stream goes on. On its event loop.
+    func noteRefusal(
+        of message: [UInt8], on call: StreamCall, at path: String, _ code: Status.Code, _ authority: Authority
+    ) {
+        if call.isPart { return }
+        note(.refusal, path, message, AuditedCaller(call, peer: call.peer, authority), code, since: .now())
+    }
+
     fileprivate func note(
-        _ stage: AuditEvent.Stage, _ path: String, _ message: [UInt8], _ caller: AuditedCaller, _ code: Status.Code?,
+        _ stage: AuditEvent.Stage, _ path: String, _ message: [UInt8]?, _ caller: AuditedCaller, _ code: Status.Code?,
         since start: NIODeadline
     ) {
         log.note(
@@ -119,6 +135,8 @@ private final class AuditedStream: StreamHandler {
     private let caller: AuditedCaller
     private let start = NIODeadline.now()
     private var hasAsked = false
+    /// What was asked last. Not of a stream of watches, which may have many.
+    private var lastRequest: [UInt8]?
     var inner: (any StreamHandler)?
 
     init(_ trail: AuditTrail, _ call: StreamCall, _ path: String, _ authority: Authority) {
@@ -127,8 +145,11 @@ private final class AuditedStream: StreamHandler {
         self.call = call
         self.authority = authority
         caller = AuditedCaller(call, peer: call.peer, authority)
-        let (caller, start) = (caller, start)
-        call.onEnd { code in trail.note(.end, path, [], caller.named(call, authority), code, since: start) }
+        call.onEnd { [self] code in
+            // What went well was told when it was asked for; what did not may have been left out of a sample then.
+            let about = code == .ok ? nil : lastRequest
+            trail.note(.end, path, about, caller.named(call, authority), code, since: start)
+        }
     }
 
     func received(_ message: [UInt8]) {
@@ -136,6 +157,7 @@ private final class AuditedStream: StreamHandler {
             hasAsked = true
             trail.note(.request, path, message, caller.named(call, authority), nil, since: start)
         }
+        if path != EtcdMethod.watch.path { lastRequest = message }
         inner?.received(message)
     }
 

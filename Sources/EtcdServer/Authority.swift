@@ -69,10 +69,15 @@ final class Authority: Sendable {
     private func caller(holding token: String) -> Caller? {
         switch provider {
         case .none: nil
-        case .simple(let tokens):
-            tokens.user(of: token, now: Clock.milliseconds).map { Caller(user: $0, revision: revision) }
+        case .simple(let tokens): caller(holding: token, tokens)
         case .web(let tokens): tokens.caller(of: token, now: Int64(Clock.unixMilliseconds / 1_000))
         }
+    }
+
+    private func caller(holding token: String, _ tokens: SimpleTokens) -> Caller? {
+        // In this order: a user who is removed and added again while this runs is not taken for the one who logged in.
+        let revision = revision
+        return tokens.user(of: token, now: Clock.milliseconds).map { Caller(user: $0, revision: revision) }
     }
 
     /// The token of a call; clients send it as `token`, JSON clients as `authorization`, with or without `Bearer`.

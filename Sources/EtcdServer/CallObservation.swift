@@ -16,8 +16,12 @@ final class CallObservation: CallObserver {
     private let tracer: Tracer?
     /// A call that takes longer is told of, in nanoseconds; a stream may take as long as it likes.
     private let slowLimit: Int64
+    private let audit: Audit?
 
-    init(_ path: String, _ observation: Observation, versions: ClientVersions) {
+    typealias Audit = (trail: AuditTrail, authority: Authority)
+
+    init(_ path: String, _ observation: Observation, versions: ClientVersions, audit: Audit?) {
+        self.audit = audit
         let type = Self.type(path)
         method = observation.metrics.calls.method(path, type: type, codes: Status.Code.allCases.map(\.name))
         network = observation.metrics.network
@@ -54,6 +58,10 @@ final class CallObservation: CallObserver {
         network.clientBytesSent.add(bytes)
     }
 
+    func refused(_ call: UnaryCall, _ code: Status.Code) {
+        if let audit { audit.trail.noteUnheard(call, path, code, audit.authority) }
+    }
+
     func finished(_ call: CallSummary) {
         method.handled[call.code.rawValue].add()
         method.durations?.observe(nanoseconds: call.duration.nanoseconds)
@@ -87,7 +95,7 @@ final class CallObservation: CallObserver {
     }
 
     /// What a server of clients tells: calls go to the metrics, refused connections to the log.
-    static func observer(_ observation: Observation, _ logger: Logger) -> ServerObserver {
+    static func observer(_ observation: Observation, audit: Audit?, _ logger: Logger) -> ServerObserver {
         var observer = ServerObserver()
         observer.connectionRejected = { peer, reason in
             logger.warning(
@@ -97,7 +105,7 @@ final class CallObservation: CallObserver {
         let unary = ClientVersions(observation.metrics.server.clientRequests, type: "unary")
         let streams = ClientVersions(observation.metrics.server.clientRequests, type: "stream")
         observer.calls = { path in
-            CallObservation(path, observation, versions: type(path) == "unary" ? unary : streams)
+            CallObservation(path, observation, versions: type(path) == "unary" ? unary : streams, audit: audit)
         }
         return observer
     }

@@ -216,7 +216,7 @@ public final class EtcdMember: @unchecked Sendable {
                 large: large,
                 hashers: hashers, watch: watch, leases: leases, promotion: Promotion(member: member, peers: peers),
                 passwords: passwords, configuration: configuration, logger: logger,
-                observation: observation))
+                observation: observation, audit: audit))
         notice = services.notice
         let guards = CallGuards(
             leaders: leaders, learners: LearnerRestriction(status: status), auth: AuthGuard(gateways: gateways),
@@ -224,7 +224,8 @@ public final class EtcdMember: @unchecked Sendable {
         let methods = guards.guarding(services.methods)
         clients = Server(
             group: group, configuration: settings, methods: methods,
-            observer: CallObservation.observer(observation, logger), readBatchEnded: { gateways[$0].flush() })
+            observer: CallObservation.observer(observation, audit: audit.map { ($0, authority) }, logger),
+            readBatchEnded: { gateways[$0].flush() })
         parts = MemberThread.Parts(
             core: opened.core, log: log, backend: backend, watch: watch, peers: peers, status: status,
             leaders: leaders, leases: leases, hashes: hashes, metrics: metrics, slow: observation.slow,

@@ -24,6 +24,7 @@ struct Services {
         var configuration: MemberConfiguration
         var logger: Logger
         var observation: Observation
+        var audit: AuditTrail?
     }
 
     /// What is told of all of them.
@@ -56,7 +57,8 @@ struct Services {
             leases.methods,
             maintenance.methods,
             WatchService(
-                watch: needs.watch, publisher: needs.publisher, authority: needs.gateways.authority
+                watch: needs.watch, publisher: needs.publisher, authority: needs.gateways.authority,
+                audit: needs.audit
             ).methods,
             ClusterService(gateways: needs.gateways, member: needs.member, promotion: needs.promotion).methods,
             AuthService(

@@ -12,9 +12,11 @@ final class WatchService: Sendable {
     private let watch: WatchThread
     private let publisher: StorePublisher
     private let authority: Authority
+    private let audit: AuditTrail?
     private let lastStream = Atomic<UInt64>(0)
 
-    init(watch: WatchThread, publisher: StorePublisher, authority: Authority) {
+    init(watch: WatchThread, publisher: StorePublisher, authority: Authority, audit: AuditTrail?) {
+        self.audit = audit
         self.authority = authority
         self.watch = watch
         self.publisher = publisher
@@ -25,7 +27,7 @@ final class WatchService: Sendable {
             EtcdMethod.watch.path: .stream { [self] call in
                 let id = WatchStreamID(lastStream.wrappingAdd(1, ordering: .relaxed).newValue)
                 return WatchStreamHandler(
-                    id: id, call: call, watch: watch, publisher: publisher, authority: authority)
+                    id: id, call: call, watch: watch, publisher: publisher, authority: authority, audit: audit)
             }
         ]
     }
@@ -40,6 +42,7 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     private let watch: WatchThread
     private let publisher: StorePublisher
     private let authority: Authority
+    private let audit: AuditTrail?
     private var isOver = false
     /// Requests that are on their way to the watchers' thread. Beyond the limit no more are read, so a client that asks
     /// faster than that thread works waits.
@@ -51,9 +54,11 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
     var eventLoop: any EventLoop { call.eventLoop }
 
     init(
-        id: WatchStreamID, call: StreamCall, watch: WatchThread, publisher: StorePublisher, authority: Authority
+        id: WatchStreamID, call: StreamCall, watch: WatchThread, publisher: StorePublisher, authority: Authority,
+        audit: AuditTrail?
     ) {
         self.id = id
+        self.audit = audit
         self.authority = authority
         self.call = call
         self.watch = watch
@@ -71,7 +76,8 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
         switch request.requestUnion {
         case .createRequest(let create):
             if let refusal = refusal(of: create) {
-                watch.send(.refuse(id, refusal))
+                audit?.noteRefusal(of: message, on: call, at: EtcdMethod.watch.path, Status(refusal).code, authority)
+                watch.send(.refuse(id, "rpc error: code = \(refusal.code.goName) desc = \(refusal.message)"))
             } else {
                 watch.send(.create(id, convert(create)))
             }
@@ -89,9 +95,9 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
         if !isOver, call.isWritable, unhandled < Self.unhandledLimit { call.resumeReading() }
     }
 
-    /// Why the caller may not have this watch, as etcd words it; nil when it may. The range is checked as it was asked: one
+    /// Why the caller may not have this watch; nil when it may. The range is checked as it was asked: one
     /// without an end takes the permission to read all keys from there on.
-    private func refusal(of request: Etcdserverpb_WatchCreateRequest) -> String? {
+    private func refusal(of request: Etcdserverpb_WatchCreateRequest) -> EtcdError? {
         guard authority.isEnabled, request.startRevision >= 0 else { return nil }
         let key = request.key.isEmpty ? [0] : [UInt8](request.key)
         do throws(EtcdError) {
@@ -101,8 +107,7 @@ final class WatchStreamHandler: StreamHandler, @unchecked Sendable {
             return nil
         } catch {
             let known: [EtcdError] = [.invalidAuthToken, .authOldRevision, .userEmpty]
-            let told = known.contains(error) ? error : .permissionDenied
-            return "rpc error: code = \(told.code.goName) desc = \(told.message)"
+            return known.contains(error) ? error : .permissionDenied
         }
     }
 

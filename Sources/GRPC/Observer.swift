@@ -24,8 +24,15 @@ public protocol CallObserver: AnyObject, Sendable {
     func received(bytes: Int)
     /// A message to the client was queued.
     func sent(bytes: Int)
+    /// A call ended before its method heard of it: its head or its message was refused, or never came. Told before
+    /// ``finished(_:)``.
+    func refused(_ call: UnaryCall, _ code: Status.Code)
     /// A call ended.
     func finished(_ call: CallSummary)
+}
+
+extension CallObserver {
+    public func refused(_ call: UnaryCall, _ code: Status.Code) {}
 }
 
 /// Follows one call.

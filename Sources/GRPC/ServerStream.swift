@@ -468,6 +468,9 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         self.onEnd = nil
         onEnd?(code)
         guard let entry, let observer = entry.observer else { return }
+        if kind == .undecided || kind == .unary && !hasDispatched {
+            observer.refused(UnaryCall(carrier: .stream(self)), code)
+        }
         let duration = started.map { connection.now - $0 } ?? .zero
         observer.finished(
             CallSummary(

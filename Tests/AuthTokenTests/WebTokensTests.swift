@@ -50,6 +50,18 @@ import Testing
             (#"{"username":"bob","revision":7,"nbf":2000}"#, nil),
             (#"{"username":"bob"}"#, nil), (#"{"revision":7}"#, nil), (#"{"username":7,"revision":7}"#, nil),
             (#"{"username":"bob","revision":"7"}"#, nil), ("[]", nil), ("nothing", nil),
+            // Of two claims of one name the last counts, however it is written and whatever is inside others.
+            (#"{"username":"root","revision":7,"username":"bob"}"#, "bob"),
+            (#" { "user\u006eame" : "root", "revision":7 , "username":"b\u006fb" } "#, "bob"),
+            (#"{"x":{"username":"root"},"username":"bob","y":["\"},{",{"username":"root"}],"revision":7}"#, "bob"),
+            (#"{"username":"bob","revision":7,"username":5}"#, nil), (#"{"username":"bob","revision":7},"#, nil),
+            ("\u{feff}{\"username\":\"bob\",\"revision\":7}", nil),
+            // 0 is no time, and null is none either; a revision is cut to a whole number.
+            (#"{"username":"bob","revision":7.5,"exp":0,"nbf":0}"#, "bob"),
+            (#"{"username":"bob","revision":7,"exp":null}"#, nil),
+            (#"{"username":"bob","revision":7,"exp":"2000"}"#, nil),
+            (#"{"username":"bob","revision":7,"nbf":null}"#, nil), (#"{"username":"bob","revision":-1}"#, nil),
+            (#"{"username":"bob","revision":1e30}"#, nil), (#"{"username":"bob","revision":null}"#, nil), ("{}", nil),
         ] as [(String, String?)])
     func claims(_ body: String, _ user: String?) throws {
         let message =

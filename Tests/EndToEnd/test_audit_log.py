@@ -12,6 +12,7 @@ import pytest
 
 from harness import settings
 from harness.api import Client, Failure, api
+from harness.auth import READWRITE, UserCalls, set_up
 from harness.certificates import Authority
 from harness.gateway import Gateway, b64
 from harness.member import Member
@@ -242,6 +243,42 @@ def test_users_are_told_and_what_they_may_not_do(audited):
     assert (wrong["code"], right["code"]) == ("InvalidArgument", "OK")
     text = path.read_text()
     assert "password" not in text.lower().replace("userchangepassword", "") and token not in text
+
+
+def test_what_is_refused_is_told_whatever_the_sample(audited):
+    """A refused watch, whose stream goes on, streams that end refused, and requests that are refused before anybody reads
+    them: each with who asked and for what, as far as that is known."""
+    member, client, path = audited("--audit-log-sample=1000000", "--bcrypt-cost=4")
+    calls = UserCalls(member)
+    set_up(calls, ("bob", [(READWRITE, "b")]))
+    calls("root", "Lease.LeaseGrant", ID=255, TTL=600)
+    good(calls("root", "KV.Put", key=b"secret", lease=255))
+    # The one success of the sample is long past.
+    watch = calls.watch("bob")
+    assert not watch.created(key=b"b").canceled
+    for key, end in ((b"secret", b""), (b"b", b"\0")):
+        assert watch.created(key=key, range_end=end).canceled
+    assert not watch.created(key=b"b").canceled
+    assert calls.quiet("bob", "KV.RangeStream", key=b"secret").code == "PERMISSION_DENIED"
+    stream = calls.client("bob").stream("Lease.LeaseKeepAlive")
+    stream.send(ID=255)
+    assert stream.next().code == "PERMISSION_DENIED"
+    assert calls.quiet("bob", "KV.Put", key=b"b", value=b"x" * 3_000_000).code == "RESOURCE_EXHAUSTED"
+    calls.close()
+    told = lambda method: [
+        (event["stage"], event["user"], event.get("about"), event.get("code")) for event in awaited_end(method)]
+
+    def awaited_end(method: str) -> list[dict[str, Any]]:
+        wait_until(lambda: any(event["stage"] in ("end", "call") for event in events(path, method)), f"the end of {method}")
+        return events(path, method)
+
+    assert told("Watch/Watch") == [
+        ("refusal", "bob", [{"op": "watch", "key": "secret"}], "PermissionDenied"),
+        ("refusal", "bob", [{"op": "watch", "key": "b", "end": "\x00"}], "PermissionDenied"),
+        ("end", "bob", None, "Canceled")]
+    assert told("KV/RangeStream") == [("end", "bob", [{"op": "range", "key": "secret"}], "PermissionDenied")]
+    assert told("Lease/LeaseKeepAlive") == [("end", "bob", [{"lease": "ff"}], "PermissionDenied")]
+    assert told("KV/Put") == [("call", "bob", None, "ResourceExhausted")]
 
 
 def test_full_files_move_aside(audited, directory):

@@ -1,6 +1,7 @@
 """JSON Web Tokens: those of genuine etcd count with the server under test and the other way round, for every method."""
 
 import base64
+import hmac
 import json
 import os
 import subprocess
@@ -108,6 +109,44 @@ def test_tokens_are_of_a_revision(pair_with, directory):
         calls("root", "Auth.AuthDisable")
 
     compare(pair_with(*flag("ES256", *make_keys(directory, "ES256"))), script)
+
+
+def test_claims_are_read_alike(pair_with, directory):
+    """What another program signs with the members' secret: odd times, revisions and names, and two claims of one name."""
+    secret, private = os.urandom(40), directory / "secret"
+    private.write_bytes(secret)
+
+    def signed(body: dict | bytes, **head: str) -> str:
+        encode = lambda part: base64.urlsafe_b64encode(part).decode().rstrip("=")
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        message = f"{encode(json.dumps({'alg': 'HS256', 'typ': 'JWT', **head}).encode())}.{encode(text)}"
+        return f"{message}.{encode(hmac.digest(secret, message.encode(), 'sha256'))}"
+
+    def script(calls: UserCalls) -> None:
+        set_up(calls, ("bob", [(READWRITE, "b", "d")]))
+        revision = claims(calls.tokens["bob"])[1]["revision"]
+        end = int(time.time()) + 1000
+        good = {"username": "bob", "revision": revision, "exp": end}
+        without = lambda name: {key: value for key, value in good.items() if key != name}
+        twice = b'{"username":"root","username":"bob","revision":%d,"revision":%d,"exp":%d}' % (revision - 1, revision, end)
+        for number, token in enumerate((
+            signed(good), signed(without("exp")), signed({**good, "exp": str(end)}), signed({**good, "exp": end + 0.5}),
+            signed({**good, "exp": None}), signed({**good, "exp": -1}), signed({**good, "exp": 0}),
+            signed({**good, "nbf": end}), signed({**good, "nbf": 5}), signed({**good, "nbf": "x"}), signed({**good, "nbf": None}),
+            signed({**good, "revision": revision + 0.5}), signed({**good, "revision": revision - 1}),
+            signed({**good, "revision": revision + 1}), signed({**good, "revision": 0}),
+            signed({**good, "username": ""}), signed({**good, "username": "nobody"}), signed({**good, "aud": [{"username": "root"}]}),
+            signed(twice), signed(twice.replace(b'"username":"bob"', rb'"user\u006eame":"b\u006fb"')),
+            signed(b"\xef\xbb\xbf" + json.dumps(good).encode()), signed(b" \n" + json.dumps(good).encode() + b"\t"),
+            signed(good, alg="hs256"), signed(good, alg="HS384"), signed(good, alg="none"), signed(good, typ="other"),
+            signed(good) + "=",
+        )):
+            calls.use(f"token {number}", token)
+            for name, fields in (("KV.Range", {"key": b"b"}), ("KV.Put", {"key": b"b"}), ("KV.Put", {"key": b"x"}), ("Auth.UserList", {})):
+                calls.outcome(f"token {number}", name, **fields)
+
+    answers = compare(pair_with(*flag("HS256", str(private), "")), script)
+    assert sum("invalid auth token" in answer for answer in answers) > 20
 
 
 def test_tokens_end(pair_with, directory):
