@@ -139,17 +139,22 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
                 if let refusal = noteHeld() { refuseCall(refusal) }
                 return
             }
-            session?.consume(self, bytes.count)
             read(bytes)
         }
     }
 
+    /// Gives the handler the messages in `bytes`, and opens the window by them. What comes behind a message upon which the
+    /// handler pauses is kept, and opens the window only when it is read in its turn: else a handler that takes a message
+    /// at a time would let the client send without end.
     private func read(_ bytes: UnsafeRawBufferPointer) {
         var rest = bytes
+        var kept = 0
+        defer { session?.consume(self, bytes.count - kept) }
         do {
             while !isFinished {
                 if isPaused {
                     held.append(contentsOf: rest)
+                    kept = rest.count
                     break
                 }
                 guard let message = try reader.next(&rest, maximum: connection.maximumMessageSize) else { break }
@@ -297,7 +302,6 @@ final class ServerStream: HTTP2Stream, HTTPExchange, @unchecked Sendable {
         let bytes = held
         held = []
         _ = noteHeld()
-        session?.consume(self, bytes.count)
         bytes.withUnsafeBytes { read($0) }
         if remoteEnded, !isPaused { receivedEnd() }
         connection.setDirty()

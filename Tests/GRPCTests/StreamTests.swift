@@ -192,6 +192,55 @@ import Testing
         #expect(handler.events == expected + [.halfClosed])
     }
 
+    /// Pauses after each message that it takes.
+    private final class MessageAtATime: StreamHandler {
+        private let call: StreamCall
+        private let taken: Box<Int>
+
+        init(_ call: StreamCall, _ taken: Box<Int>) {
+            self.call = call
+            self.taken = taken
+        }
+
+        func received(_ message: [UInt8]) {
+            taken.value += 1
+            call.pauseReading()
+        }
+
+        func halfClosed() {}
+        func cancelled(_ reason: CancelReason) {}
+        func writable() {}
+    }
+
+    /// What is kept of a read upon which the handler paused does not open the window: a client that is faster than its
+    /// handler has one window more under way, however often that goes on and pauses again.
+    @Test func handlerThatPausesAmongMessagesIsNotFlooded() throws {
+        let taken = Box(0)
+        let calls = Box<[StreamCall]>([])
+        let methods: [String: Method] = [
+            "/t.T/Stream": .stream { call in
+                calls.value.append(call)
+                return MessageAtATime(call, taken)
+            }
+        ]
+        let wire = try Wire(methods: methods, server: { $0.streamWindow = 10_000 })
+        let call = wire.client.stream("/t.T/Stream") { _ in RecordingClientHandler() }
+        // The client learns of the window.
+        try wire.run()
+        let total = 300
+        for _ in 0..<total { call.send(Array(repeating: 1, count: 95)) }
+        try wire.run()
+        let handler = try #require(calls.value.first)
+        while taken.value < total {
+            let before = taken.value
+            #expect(total * 100 - call.pendingBytes <= taken.value * 100 + 10_000)
+            handler.resumeReading()
+            try wire.run()
+            guard taken.value > before else { break }
+        }
+        #expect(taken.value == total)
+    }
+
     @Test func truncatedMessageEndsTheCall() throws {
         let handlers = Box<[RecordingHandler]>([])
         let wire = try makeWire(handlers)
