@@ -104,7 +104,8 @@ let package = Package(
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
-        library("GRPC", ["CNGHTTP2", "CZlib", "TLS"] + nio),
+        library("Sockets", nio),
+        library("GRPC", ["CNGHTTP2", "CZlib", "Sockets", "TLS"] + nio),
         library("Coordination", ["EtcdAPI", "GRPC", protobuf] + nio),
         library("AuditLog", ["EtcdAPI", "WireFormat", crypto, protobuf]),
         library("JSONMapping", ["WireFormat"]),
@@ -114,7 +115,7 @@ let package = Package(
         library(
             "PeerTransport",
             [
-                "Backend", "Bolt", "Disk", "Membership", "Metrics", "PeerProtocol", "RaftMessages", "TLS",
+                "Backend", "Bolt", "Disk", "Membership", "Metrics", "PeerProtocol", "RaftMessages", "Sockets", "TLS",
                 "WriteAheadLog", crypto, log,
             ] + nio),
         library(
@@ -123,7 +124,8 @@ let package = Package(
                 "Applier", "AuditLog", "Auth", "AuthToken", "Backend", "CResolver", "Configuration", "Coordination",
                 "Discovery", "Disk",
                 "EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", "Lease", "LogOutput", "MVCC", "Member", "Membership",
-                "Metrics", "Password", "PeerTransport", "Raft", "RaftMessages", "Reflection", "StoreV2", "TLS",
+                "Metrics", "Password", "PeerTransport", "Raft", "RaftMessages", "Reflection", "Sockets",
+                "StoreV2", "TLS",
                 "Tracing",
                 "Watch", "WireFormat", "WriteAheadLog", crypto, log, protobuf,
             ] + nio),
@@ -177,6 +179,7 @@ let package = Package(
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
+        tests("SocketsTests", ["Sockets"] + nio),
         tests("GRPCTests", ["GRPC", "CNGHTTP2", nioEmbedded] + nio),
         tests("BackendTests", ["Backend", "Bolt", "Disk"]),
         tests("MVCCTests", ["Backend", "Bolt", "Disk", "GenuineEtcd", "MVCC", "WireFormat"]),

@@ -1,14 +1,12 @@
 import Configuration
 import GRPC
-import Glibc
 import NIOCore
 import PeerTransport
+import Sockets
 
 extension Server.Configuration {
     /// What gRPC may add to a request, beyond its own limit (etcd's grpcOverheadBytes).
     private static let grpcOverheadBytes = 512 * 1024
-    /// Descriptors that are not for clients: files, listeners, other members (etcd keeps as many).
-    private static let reservedDescriptors = 150
     /// How often a client may ping when the flag says zero, which leaves it to grpc-go.
     private static let standardPingInterval = TimeAmount.minutes(5)
 
@@ -16,7 +14,7 @@ extension Server.Configuration {
     init(_ configuration: MemberConfiguration, memory: ResponseMemory = ResponseMemory(limit: .max)) {
         self.init()
         responseMemory = memory
-        maximumConnections = Self.connectionLimit
+        maximumConnections = DescriptorBudget.ofProcess.clients
         overloadRefusal = Status(.tooManyRequests)
         maximumMessageSize = configuration.maxRequestBytes + Self.grpcOverheadBytes
         // In JSON bytes take a third more, and some text goes around them.
@@ -34,21 +32,13 @@ extension Server.Configuration {
             keepaliveTimeout = .milliseconds(grpc.keepaliveTimeoutMilliseconds)
         }
     }
-
-    /// A member that could open no file any more would have to end, so clients leave it some descriptors.
-    private static var connectionLimit: Int {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
-        // The soft limit is raised to the hard one.
-        let descriptors = Int(clamping: limit.rlim_max)
-        return max(descriptors / 2, descriptors - reservedDescriptors)
-    }
 }
 
 extension PeerTransport.Settings {
     /// These settings with what a member's flags say of connections to others.
     func following(_ configuration: MemberConfiguration) -> Self {
         var settings = self
+        settings.connectionLimit = DescriptorBudget.ofProcess.peers
         settings.readTimeout = configuration.peerTimeouts.readMilliseconds
         settings.writeTimeout = configuration.peerTimeouts.writeMilliseconds
         if configuration.features.isOn("SetMemberLocalAddr") { settings.localAddress = configuration.localAddress }

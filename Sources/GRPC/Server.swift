@@ -1,6 +1,7 @@
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import Sockets
 import TLS
 
 /// A gRPC server over HTTP/2, with plain HTTP/1.1 and HTTP/2 on the same port.
@@ -187,6 +188,7 @@ public final class Server: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             // Setting up a connection takes longer than most requests: in a flood of them, each waits for its turn.
             .serverChannelOption(.maxMessagesPerRead, value: 1)
+            .pausingWhenExhausted()
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture { try setUp(channel, tls: tls, for: endpoint) }
             }

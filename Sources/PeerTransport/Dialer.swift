@@ -3,11 +3,13 @@ import Membership
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Sockets
 import TLS
 
 /// Connects to members.
 struct Dialer {
     let loop: any EventLoop
+    let names: HostNames
     let timeout: TimeAmount
     /// For members whose URLs ask for it.
     let tls: TLSDialler?
@@ -49,10 +51,10 @@ struct Dialer {
         case .unix, .unixs: return bootstrap.connect(unixDomainSocketPath: url.host)
         case .http, .https: break
         }
-        guard let localAddress else { return bootstrap.connect(host: url.host, port: url.port) }
+        guard let localAddress else { return names.connect(bootstrap, host: url.host, port: url.port) }
         do {
             let address = try SocketAddress(ipAddress: localAddress, port: 0)
-            return bootstrap.bind(to: address).connect(host: url.host, port: url.port)
+            return names.connect(bootstrap.bind(to: address), host: url.host, port: url.port)
         } catch {
             return loop.makeFailedFuture(error)
         }

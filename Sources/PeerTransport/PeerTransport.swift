@@ -125,7 +125,7 @@ public final class PeerTransport: Sendable {
     /// given.
     public func accept(from descriptor: CInt, tls: TLSListener? = nil) async throws {
         let channel = try await core.serverBootstrap(tls).withBoundSocket(descriptor).get()
-        put(.perform { $0.listens(on: channel) })
+        if !put(.perform { $0.listens(on: channel) }) { try await channel.close() }
     }
 
     /// Adds the peer `id`, or tells its new URLs.

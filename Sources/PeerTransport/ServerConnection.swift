@@ -259,7 +259,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
             }
             guard headers.raftTo == core.identity.memberText else { return answerStream(.receiverMismatch, headers) }
             beginStream()
-            peer.attach(self, kind)
+            // Whoever asked may be gone by now, and then it shows as this is written.
+            if case .streaming = state { peer.attach(self, kind) }
         }
     }
 

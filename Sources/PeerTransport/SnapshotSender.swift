@@ -20,6 +20,7 @@ final class SnapshotSender: @unchecked Sendable {
     private static let answerTimeout = TimeAmount.minutes(10)
     private static let answerLimit = 4096
 
+    var to: UInt64 { message.to }
     private let message: Message
     private let database: BackendSnapshot
     private let core: TransportCore

@@ -136,7 +136,10 @@ final class StreamReader: @unchecked Sendable {
         followBacklog()
     }
 
-    func receiveFailed() { peer.receiveFailed() }
+    func receiveFailed() {
+        // The peer is gone by then, while its connection may still bring something.
+        if !isStopped { peer.receiveFailed() }
+    }
 
     func read(_ count: Int) {
         if !isStopped { peer.received(count) }

@@ -6,6 +6,7 @@ import NIOHTTP1
 import NIOPosix
 import PeerProtocol
 import RaftMessages
+import Sockets
 import TLS
 
 /// The transport's state. Belongs to its event loop.
@@ -67,8 +68,8 @@ final class TransportCore: @unchecked Sendable {
             minimumClusterVersion: minimum)
         // etcd's: a second, and one election timeout.
         dialer = Dialer(
-            loop: loop, timeout: .milliseconds(1000 + settings.electionMilliseconds), tls: settings.dialler,
-            localAddress: settings.localAddress)
+            loop: loop, names: HostNames(loop: loop), timeout: .milliseconds(1000 + settings.electionMilliseconds),
+            tls: settings.dialler, localAddress: settings.localAddress)
         diskThreads.start()
         do {
             for path in try settings.snapshots.removeUnfinishedDatabases() {
@@ -119,6 +120,7 @@ final class TransportCore: @unchecked Sendable {
         guard let peer = peers.removeValue(forKey: id) else { return }
         peer.stop()
         board[id] = nil
+        for sender in senders.values where sender.to == id { sender.finish(.stopped) }
         logger.info(
             "removed remote peer",
             metadata: [
@@ -274,6 +276,7 @@ final class TransportCore: @unchecked Sendable {
     func serverBootstrap(_ tls: TLSListener?) -> ServerBootstrap {
         ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: 1024)
+            .pausingWhenExhausted()
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let tls else { return try setUp(channel) }
@@ -404,6 +407,7 @@ final class TransportCore: @unchecked Sendable {
         for remote in remotes.values { remote.stop() }
         for sender in senders.values { sender.finish(.stopped) }
         for request in requests.values { request.close() }
+        dialer.names.stop()
         (listeners, peers, remotes, requests) = ([], [:], [:], [:])
         return EventLoopFuture.andAllComplete(endings, on: loop).flatMap { [self] in
             let promise = loop.makePromise(of: Void.self)
