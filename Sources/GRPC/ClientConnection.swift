@@ -54,6 +54,8 @@ public final class ClientConnection: Sendable {
 
     /// The event loop of the connection.
     public var eventLoop: any EventLoop { channel.eventLoop }
+    /// Whether the connection is there, as far as is known.
+    public var isActive: Bool { channel.isActive }
     /// Succeeds when the connection is gone.
     public var closeFuture: EventLoopFuture<Void> { channel.closeFuture }
 

@@ -91,10 +91,11 @@ public final class SpanExporter: Sendable {
         return connection
     }
 
-    private func sendAll(_ connection: inout ClientConnection?, timeout: TimeAmount) async throws {
+    func sendAll(_ connection: inout ClientConnection?, timeout: TimeAmount) async throws {
         while tracer.waitingCount > 0 {
             let open: ClientConnection
-            if let connection {
+            // One that a collector closed meanwhile, as it does when it starts anew, would cost a batch to find out.
+            if let connection, connection.isActive {
                 open = connection
             } else {
                 open = try await ClientConnection.connect(

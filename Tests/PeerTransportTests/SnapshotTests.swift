@@ -1,6 +1,7 @@
 import Backend
 import Bolt
 import Disk
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -83,6 +84,25 @@ private func snapshotMessage(from: UInt64 = 1, to: UInt64 = 2, index: UInt64 = 7
         #expect(metrics.snapshotsSent["2"].value == 0 && metrics.snapshotsBeingSent["2"].value == 0)
         backend.close()
         try await one.stop()
+    }
+
+    @Test("A snapshot to a member that is removed meanwhile ends, and lets go of the database")
+    func removedMeanwhile() async throws {
+        let one = try await Node(1)
+        // Connections wait there for ever, and nothing is read from them.
+        let (silent, port) = try Node.listen(0)
+        let backend = try makeBackend(in: one.directory, megabytes: 32)
+        one.transport.setPeer(2, urls: ["http://127.0.0.1:\(port)"])
+        one.transport.sendSnapshot(snapshotMessage(to: 2), try backend.snapshot())
+        one.transport.removePeer(2)
+        // Less than the time after which a transfer that makes no progress is given up.
+        try await one.log.wait("failure is reported", seconds: 20) {
+            $0.snapshots.contains { $0.to == 2 && !$0.succeeded }
+        }
+        #expect(one.metrics.network.snapshotsBeingSent["2"].value == 0)
+        backend.close()
+        try await one.stop()
+        close(silent)
     }
 
     /// What a post of `body` to `/raft/snapshot` is answered with.

@@ -47,6 +47,29 @@ import Testing
         #expect(requests.count >= 1)
     }
 
+    @Test func aCollectorThatStartsAnewBetweenTwoBatchesCostsNoSpans() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        func collect(on port: Int) async throws -> (Server, Int) {
+            let server = Server(group: group, methods: [ExportRequest.path: .unary { call, _ in call.respond([]) }])
+            return (server, try #require(try await server.bind(host: "127.0.0.1", port: port).port))
+        }
+        let (first, port) = try await collect(on: 0)
+        let tracer = Tracer(samplesPerMillion: 0) { 1 }
+        let exporter = try #require(
+            SpanExporter(tracer, address: "127.0.0.1:\(port)", serviceName: "s", instanceID: "", group: group) { _ in })
+        var connection: ClientConnection?
+        tracer.record([Self.span(1)])
+        try await exporter.sendAll(&connection, timeout: .minutes(1))
+        try await first.shutdown()
+        try await connection?.closeFuture.get()
+        let (second, _) = try await collect(on: port)
+        tracer.record([Self.span(2)])
+        try await exporter.sendAll(&connection, timeout: .minutes(1))
+        #expect(exporter.sentCount == 2 && tracer.dropped == 0)
+        try await connection?.close()
+        try await second.shutdown()
+    }
+
     @Test func aCollectorThatNeverAnswersIsNotWaitedForLongAtTheEnd() async throws {
         let waits = Mutex<[TimeAmount]>([])
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
