@@ -51,10 +51,28 @@ final class HTTP1Exchange: HTTPExchange {
             return HTTPResponse(status: 400, text: "400 Bad Request: missing required Host header")
         }
         if hosts > 1 { return HTTPResponse(status: 400, text: "400 Bad Request") }
+        if let host = head.headers.first(name: "host"), !host.utf8.allSatisfy(Self.mayBeInHost) {
+            return HTTPResponse(status: 400, text: "400 Bad Request: malformed Host header")
+        }
+        // A body in an encoding that is not undone would be taken for another one, or for another request.
+        let encodings = head.headers["transfer-encoding"]
+        if head.version == .http1_1, !encodings.isEmpty, encodings.map({ $0.lowercased() }) != ["chunked"] {
+            return HTTPResponse(status: 501, text: "Unsupported transfer encoding")
+        }
         if let expected = head.headers.first(name: "expect"), expected.lowercased() != "100-continue" {
             return HTTPResponse(status: 417)
         }
         return nil
+    }
+
+    /// What Go takes in the field Host: names, addresses, ports, and some that URLs allow there.
+    private static func mayBeInHost(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"):
+            true
+        default: "!$%&()*+,-.:;=@['][_~".utf8.contains(byte)
+        }
     }
 
     func received(_ buffer: ByteBuffer) {

@@ -50,7 +50,7 @@ enum GatewayMetadata {
         }
     }
 
-    /// How long the client waits, from `Grpc-Timeout`: a number and a unit.
+    /// How long the client waits, from `Grpc-Timeout`: a number and a unit; nil is for ever.
     static func timeout(_ request: HTTPRequest) throws(Refusal) -> TimeAmount? {
         guard let text = request.header("grpc-timeout"), !text.isEmpty else { return nil }
         let units: [Character: Int64] = [
@@ -59,6 +59,8 @@ enum GatewayMetadata {
         guard text.count >= 2, let last = text.last, let unit = units[last], let count = Int64(text.dropLast()) else {
             throw Refusal(text: "invalid grpc-timeout: \(text.prefix(64))")
         }
+        // As in etcd's gateway, no time at all means none was said.
+        if count == 0 { return nil }
         // Beyond a few years nobody waits, and the clock's range is not far.
         let longest: Int64 = 10 * 365 * 86_400 * 1_000_000_000
         let (amount, overflows) = count.multipliedReportingOverflow(by: unit)

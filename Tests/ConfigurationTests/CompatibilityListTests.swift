@@ -146,6 +146,33 @@ import Testing
         "discovery-user": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
         "discovery-password": [endToEnd + "test_discovery.py::test_version_3_with_a_user"],
         "discovery-jwt": [endToEnd + "test_discovery.py::test_version_3_with_a_token_in_a_file"],
+        "discovery-srv-name": [endToEnd + "test_discovery.py::test_service_records"],
+        "discovery-insecure-transport": [endToEnd + "test_discovery.py::test_version_3_over_tls"],
+        "discovery-insecure-skip-tls-verify": [endToEnd + "test_discovery.py::test_version_3_over_tls"],
+        "discovery-cert": [endToEnd + "test_discovery.py::test_version_3_over_tls"],
+        "discovery-key": [endToEnd + "test_discovery.py::test_version_3_over_tls"],
+        "discovery-cacert": [endToEnd + "test_discovery.py::test_version_3_over_tls"],
+        "discovery-keepalive-time": [endToEnd + "test_discovery.py::test_version_3_with_a_service_that_is_silent"],
+        "discovery-keepalive-timeout": [endToEnd + "test_discovery.py::test_version_3_with_a_service_that_is_silent"],
+        "strict-reconfig-check": ["MemberTests/MembershipChangeTests/theStrictCheckLooksAtTheConnections"],
+        "max-snapshots": [endToEnd + "test_flags.py::test_old_snapshots_are_removed"],
+        "bootstrap-defrag-threshold-megabytes": [
+            endToEnd + "test_storage.py::test_defragmentation_at_the_start"
+        ],
+        "experimental-set-member-localaddr": [
+            "EtcdServerTests/ServerSettingsTests/theAddressThatConnectionsComeFrom",
+            "PeerTransportTests/TransportTests/localAddress",
+        ],
+        "experimental-initial-corrupt-check": [
+            endToEnd + "test_corruption.py::test_a_damaged_member_does_not_start"
+        ],
+        "experimental-compact-hash-check-enabled": [
+            endToEnd + "test_corruption.py::test_compactions_are_compared"
+        ],
+        "enable-v2": [
+            endToEnd + "test_v2_differential.py::test_keys",
+            endToEnd + "test_v2_differential.py::test_without_the_flag",
+        ],
         "discovery-srv": [endToEnd + "test_discovery.py::test_service_records"],
         "corrupt-check-time": [endToEnd + "test_corruption.py::test_the_leader_compares_all_members"],
         "compact-hash-check-time": [endToEnd + "test_corruption.py::test_compactions_are_compared"],

@@ -281,22 +281,31 @@ def test_version_3_with_a_token_in_a_file(ours, make):
     assert word not in member.log()
 
 
-@pytest.mark.parametrize("flag", ("discovery-request-timeout", "discovery-dial-timeout"))
-def test_version_3_with_a_service_that_is_silent(make, flag):
-    """One that takes the connection and says nothing, or does not even take it, is waited for as long as the flag says."""
+# What bounds the wait for a discovery service that is silent: the flag that is looked at, and those that keep others from it.
+SILENCE = {
+    "discovery_dial_timeout": {},
+    "discovery_request_timeout": {"discovery_keepalive_time": "1h"},
+    "discovery_keepalive_time": {"discovery_request_timeout": "1h", "discovery_keepalive_timeout": "100ms"},
+    "discovery_keepalive_timeout": {"discovery_request_timeout": "1h", "discovery_keepalive_time": "100ms"},
+}
+
+
+@pytest.mark.parametrize("flag, others", SILENCE.items(), ids=SILENCE.keys())
+def test_version_3_with_a_service_that_is_silent(make, flag, others):
+    """One that takes the connection and says nothing, or does not even take it, is waited for as long as the flags say."""
     with socket.socket() as listener, contextlib.ExitStack() as full:
         listener.bind(("127.0.0.1", 0))
-        listener.listen(0 if flag == "discovery-dial-timeout" else 100)
+        listener.listen(0 if flag == "discovery_dial_timeout" else 100)
         address = listener.getsockname()
-        if flag == "discovery-dial-timeout":
+        if flag == "discovery_dial_timeout":
             # The queue is full, so that whoever else comes gets no answer.
             for _ in range(4):
                 filler = full.enter_context(socket.socket())
                 filler.setblocking(False)
                 filler.connect_ex(address)
-        options = {"discovery_token": "t", "discovery_endpoints": f"{address[0]}:{address[1]}"}
-        patient = make(OURS, **options, **{flag.replace("-", "_"): "1h"}).launch()
-        impatient = make(OURS, **options, **{flag.replace("-", "_"): "100ms"}).launch()
+        options = {"discovery_token": "t", "discovery_endpoints": f"{address[0]}:{address[1]}"} | others
+        patient = make(OURS, **options, **{flag: "1h"}).launch()
+        impatient = make(OURS, **options, **{flag: "100ms"}).launch()
         wait_until(lambda: "discovering the cluster's members" in patient.log(), "the patient member to ask")
         wait_until(lambda: "retry connecting to discovery service" in impatient.log(), "the other to give up")
         assert "retry connecting to discovery service" not in patient.log()

@@ -72,3 +72,26 @@ def test_old_segments_of_the_log_are_removed(member_with, binary):
     client = Client(member.endpoint)
     assert len(client.call("KV.Range", key=b"a").kvs[0].value) == len(value)
     client.close()
+
+
+@BINARIES
+def test_old_snapshots_are_removed(member_with, binary):
+    """With --max-snapshots=0 none are; with another number a start removes those beyond it."""
+    member: Member = member_with(binary, "--snapshot-count=5").start("--max-snapshots=0")
+    client = Client(member.endpoint)
+    folder = member.data_dir / "member" / "snap"
+
+    def names() -> list[str]:
+        return sorted(path.name for path in folder.glob("*.snap"))
+
+    def many() -> bool:
+        assert not isinstance(client.call("KV.Put", key=b"a"), Failure)
+        return len(names()) >= 7
+
+    wait_until(many, "seven snapshots")
+    client.close()
+    member.stop()
+    before = names()
+    member.start("--max-snapshots=2")
+    wait_until(lambda: before[0] not in names() and len(names()) <= 2, "old snapshots to be removed")
+    assert names()[-1] >= before[-1]

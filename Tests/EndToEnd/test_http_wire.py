@@ -98,6 +98,12 @@ def test_forms_of_requests(pair):
         request("POST /v3/kv%2Frange?x=y HTTP/1.1", LENGTH, body=PUT),
         request("GET /x%0d%0aSet-Cookie:y//z HTTP/1.1"),
         request("GET /%zz HTTP/1.1"),
+        request(put, "Transfer-Encoding: gzip, chunked", body=chunks + "\r\n"),
+        request(put, "Transfer-Encoding: Chunked", body=chunks + "\r\n"),
+        request(get, host="Host: a b"), request(get, host="Host: a/b"), request(get, host="Host: a\"b"),
+        request(get, host="Host: [::1]:80"), request(get, host="Host: A_b-c.~9:0"), request(get, host="Host:"),
+        request(put, LENGTH, "Grpc-Timeout: 0S", body=PUT), request(put, LENGTH, "Grpc-Timeout: 1H", body=PUT),
+        request(put, LENGTH, "Grpc-Timeout: -1S", body=PUT), request(put, LENGTH, "Grpc-Timeout: S", body=PUT),
     ]
 
     def script(member: Member, lines: list[str]) -> None:

@@ -27,4 +27,14 @@ import WriteAheadLog
         let shorter = try peers("--raft-read-timeout=1s", "--raft-write-timeout=1ms")
         #expect([shorter.readTimeout, shorter.writeTimeout] == [5000, 5000])
     }
+
+    /// With the feature it is the first advertised address that is neither a name nor loopback.
+    @Test func theAddressThatConnectionsComeFrom() throws {
+        let urls = "--initial-advertise-peer-urls=http://a:1,http://127.0.0.1:2,http://192.0.2.7:3,http://192.0.2.8:4"
+        #expect(try peers(urls).localAddress == nil)
+        for flag in ["--feature-gates=SetMemberLocalAddr=true", "--experimental-set-member-localaddr"] {
+            #expect(try peers(urls, flag).localAddress == "192.0.2.7")
+            #expect(try peers(flag).localAddress == nil)
+        }
+    }
 }

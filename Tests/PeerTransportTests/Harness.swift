@@ -66,7 +66,7 @@ final class Node: Sendable {
         _ id: UInt64, port: Int? = nil, cluster: UInt64 = Node.cluster, version: String = "3.7.0",
         answer: @escaping @Sendable (PeerCall) -> Void = { $0.respond(PeerResponse(status: 404, text: "no\n")) },
         takes: Bool = true, backlogBytes: Int? = nil, connectionLimit: Int? = nil, readTimeout: Int64? = nil,
-        writeTimeout: Int64? = nil,
+        writeTimeout: Int64? = nil, localAddress: String? = nil,
         reply: @escaping @Sendable ([Message]) -> [Message] = { _ in [] }
     ) async throws {
         self.id = id
@@ -85,6 +85,7 @@ final class Node: Sendable {
             snapshots: SnapshotDirectory(disk: POSIXDisk(), path: directory), logger: logger, metrics: metrics)
         if let connectionLimit { settings.connectionLimit = connectionLimit }
         if let backlogBytes { settings.backlogBytes = backlogBytes }
+        settings.localAddress = localAddress
         if let readTimeout { settings.readTimeout = readTimeout }
         if let writeTimeout { settings.writeTimeout = writeTimeout }
         transport = PeerTransport(

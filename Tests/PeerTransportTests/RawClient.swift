@@ -65,6 +65,16 @@ final class RawClient {
         return recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 0
     }
 
+    /// The address that the other side connected from.
+    var peerAddress: String {
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getpeername(descriptor, $0, &length) }
+        }
+        return String(cString: inet_ntoa(address.sin_addr))
+    }
+
     func write(_ text: String) { write(Array(text.utf8)) }
 
     /// Reads until `isEnough`; nil when the connection ended before.

@@ -197,6 +197,18 @@ import Testing
         try await impatient.stop()
     }
 
+    @Test("Connections come from the address that a member is told")
+    func localAddress() async throws {
+        for (told, seen) in [("127.0.0.5", "127.0.0.5"), (nil, "127.0.0.1")] {
+            let node = try await Node(2, localAddress: told)
+            let (listener, port) = try Node.listen(0)
+            defer { close(listener) }
+            node.transport.setPeer(1, urls: ["http://127.0.0.1:\(port)"])
+            #expect(try unanswered(listener, count: 2).map(\.peerAddress) == [seen, seen])
+            try await node.stop()
+        }
+    }
+
     @Test("Who takes nothing of what is written keeps the stream as long as --raft-write-timeout says")
     func writeTimeout() async throws {
         let (patient, impatient) = (
