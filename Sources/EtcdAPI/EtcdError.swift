@@ -77,9 +77,10 @@ extension EtcdError {
     public static let memberExists = EtcdError(.failedPrecondition, "etcdserver: member ID already exist")
     /// Another member has one of the peer URLs.
     public static let peerURLExists = EtcdError(.failedPrecondition, "etcdserver: Peer URLs already exists")
-    /// The change would leave too few started members for a quorum.
+    /// The change would leave too few started members for a quorum. etcd means FAILED_PRECONDITION; its table of errors has
+    /// the client's error here instead of the server's, which leaves without a code.
     public static let memberNotEnoughStarted = EtcdError(
-        .failedPrecondition, "etcdserver: re-configuration failed due to not enough started members")
+        .unknown, "etcdserver: re-configuration failed due to not enough started members")
     /// A peer URL cannot be parsed.
     public static let memberBadURLs = EtcdError(.invalidArgument, "etcdserver: given member URLs are invalid")
     /// No member has this id.

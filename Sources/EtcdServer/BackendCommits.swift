@@ -15,13 +15,13 @@ extension MemberThread {
         case nil: return
         case .nothing(let bodies):
             for body in bodies { body(self) }
-        case .commit(let job, let snapshot):
-            if snapshot != nil {
+        case .commit(let job, let plan):
+            if plan != nil {
                 logger.info(
                     "triggering snapshot",
                     metadata: ["local-member-applied-index": .stringConvertible(core.snapshotIndex)])
             }
-            running.backend.send(.commit(job, snapshot))
+            running.backend.send(.commit(job, plan))
         }
     }
 

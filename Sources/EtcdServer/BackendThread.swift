@@ -11,8 +11,8 @@ import WriteAheadLog
 /// no write waits for, since the log holds it by then.
 final class BackendThread: Sendable {
     enum Order: Sendable {
-        /// Commit, and then save the snapshot whose data the commit completes.
-        case commit(CommitJob, Snapshot?)
+        /// Commit, and then make and save the snapshot whose data the commit completes.
+        case commit(CommitJob, SnapshotPlan?)
         /// Make the log's next segment in advance, so that no write waits for it.
         case prepareSegment(WriteAheadLog)
         /// Open the state machine that a leader's snapshot brings.
@@ -103,11 +103,12 @@ final class BackendThread: Sendable {
     /// Returns false when that was the last order.
     private func carryOut(_ order: Order, _ defragmentation: inout RunningDefragmentation?) throws -> Bool {
         switch order {
-        case .commit(let job, let snapshot):
+        case .commit(let job, let plan):
             let start = Clock.nanoseconds
             try job.run()
             defragmentation?.follow(job)
             metrics.disk.backendCommit.observe(nanoseconds: Clock.nanoseconds - start)
+            let snapshot = plan?.snapshot()
             if let snapshot { try save(snapshot) }
             committed(job, snapshot)
         case .restore(let snapshot, let files, let publisher):

@@ -31,7 +31,8 @@ public struct RevisionHash: Sendable, Equatable {
     ) throws(StoreError) -> RevisionHash {
         if requested > 0 && requested < compactedRevision { throw .compacted(compactedRevision) }
         if requested > currentRevision { throw .futureRevision(currentRevision) }
-        let revision = requested > 0 ? requested : currentRevision
+        // 0 is the current one. Up to a revision below 0 nothing has changed, and that has a hash too, as in etcd.
+        let revision = requested == 0 ? currentRevision : requested
         // Only what is kept at or below the compacted revision is looked up, and the file is read in the same order.
         var kept: [Revision] = []
         var keepsNothing = true

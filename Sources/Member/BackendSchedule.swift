@@ -34,8 +34,8 @@ public struct BackendSchedule<Waiter> {
 
     /// What came of beginning a commit.
     public enum Beginning {
-        /// The owner has the job run, saves the snapshot, if there is one, and calls ``finishCommit(_:of:)``.
-        case commit(CommitJob, Snapshot?)
+        /// The owner has the job run, makes and saves the snapshot, if one is planned, and calls ``finishCommit(_:of:)``.
+        case commit(CommitJob, SnapshotPlan?)
         /// Nothing was pending: these waited for a commit, and need not.
         case nothing([Waiter])
     }
@@ -120,7 +120,7 @@ public struct BackendSchedule<Waiter> {
         work = .committing
         guard isSnapshotDue else { return .commit(job, nil) }
         isSnapshotting = true
-        return .commit(job, core.makeSnapshot())
+        return .commit(job, core.planSnapshot())
     }
 
     /// The commit of `job` is done. Returns those who waited for it. A snapshot that went with it is for the log now, and

@@ -1,6 +1,17 @@
 import Membership
 import Raft
 import RaftMessages
+import StoreV2
+
+/// A snapshot of the log that is to be saved: all of it but its data, the image of the version-2 store, which takes long to
+/// make when that is large.
+public struct SnapshotPlan: Sendable {
+    let metadata: SnapshotMetadata
+    let store: KeyTreeMoment
+
+    /// The snapshot. To be asked once, on a thread that nobody waits for.
+    public func snapshot() -> Snapshot { Snapshot(data: store.encoded(), metadata: metadata) }
+}
 
 /// Snapshots of the log: when one is due, what it says, and what may be forgotten after it.
 extension MemberCore {
@@ -12,10 +23,10 @@ extension MemberCore {
 
     /// A snapshot of the log at the applied index. The state machine's data up to there must be committed in the backend
     /// before the snapshot is saved.
-    public func makeSnapshot() -> Snapshot {
+    public func planSnapshot() -> SnapshotPlan {
         bytesSinceSnapshot = 0
         snapshotIndex = appliedIndex
-        return presentSnapshot()
+        return SnapshotPlan(metadata: presentMetadata, store: applier.keyTree.moment)
     }
 
     /// Whether enough was applied since the last snapshot, by `count` or by bytes, for another, or one is needed.
@@ -24,11 +35,11 @@ extension MemberCore {
     }
 
     /// The state at the applied index, as far as the backend does not hold it.
-    func presentSnapshot() -> Snapshot {
+    func presentSnapshot() -> Snapshot { Snapshot(data: applier.keyTree.encoded(), metadata: presentMetadata) }
+
+    private var presentMetadata: SnapshotMetadata {
         let term = (try? log.term(of: appliedIndex)) ?? self.term
-        return Snapshot(
-            data: applier.keyTree.encoded(),
-            metadata: SnapshotMetadata(confState: confState, index: appliedIndex, term: term))
+        return SnapshotMetadata(confState: confState, index: appliedIndex, term: term)
     }
 
     /// `snapshot` is saved: entries far enough behind it are forgotten, but for those that a member which gets a snapshot

@@ -14,7 +14,7 @@ extension MemberProcess {
         case nil: return
         case .nothing(let bodies):
             for body in bodies { body(self) }
-        case .commit(let job, let snapshot): order(.commit(job, snapshot))
+        case .commit(let job, let plan): order(.commit(job, plan?.snapshot()))
         }
     }
 

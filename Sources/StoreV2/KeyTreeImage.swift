@@ -1,14 +1,9 @@
 /// The JSON in which etcd's snapshot files carry the version-2 store.
-extension KeyTree {
-    /// What is wrong with an image.
-    public struct Malformed: Error, CustomStringConvertible {
-        public var description: String
-    }
-
+extension KeyTreeMoment {
     /// The version that etcd gives the store.
     private static let version: UInt64 = 2
 
-    /// The store's image. It is made anew only when the store has changed.
+    /// The store's image.
     public func encoded() -> [UInt8] {
         if let image { return image }
         var text = JSONText()
@@ -23,11 +18,10 @@ extension KeyTree {
         text.name("CurrentIndex")
         text.number(index)
         text.name("Stats")
-        encodeStatistics(into: &text)
+        statistics.encode(watchers: watchers, into: &text)
         text.name("CurrentVersion")
         text.number(Self.version)
         text.endObject()
-        image = text.bytes
         return text.bytes
     }
 
@@ -98,17 +92,25 @@ extension KeyTree {
         text.number(history.lastIndex)
         text.endObject()
     }
+}
 
-    func encodeStatistics(into text: inout JSONText) {
+extension StoreV2Statistics {
+    /// Writes the statistics, and how many watch, as etcd tells them.
+    func encode(watchers: Int, into text: inout JSONText) {
         text.beginObject()
-        for (name, value) in statistics.named(watchers: watcherCount) {
+        for (name, value) in named(watchers: watchers) {
             text.name(name)
             text.number(value)
         }
         text.endObject()
     }
+}
 
-    // MARK: Decoding
+extension KeyTree {
+    /// What is wrong with an image.
+    public struct Malformed: Error, CustomStringConvertible {
+        public var description: String
+    }
 
     /// The store whose image `bytes` are.
     public convenience init(decoding bytes: [UInt8]) throws(Malformed) {

@@ -32,7 +32,7 @@ public enum KeysText {
     /// The statistics of `tree`.
     public static func statistics(_ tree: KeyTree) -> [UInt8] {
         var text = JSONText()
-        tree.encodeStatistics(into: &text)
+        tree.statistics.encode(watchers: tree.watcherCount, into: &text)
         return text.bytes
     }
 

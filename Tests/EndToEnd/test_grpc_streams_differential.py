@@ -516,11 +516,11 @@ def test_status_and_hashes(pair):
             calls.put(f"h/{number % 20}", str(number))
         calls.delete("h/3")
         calls.delete("h/10", "h/15")
-        for revision in (0, 1, 2, 50, 150, 202, 203, 204, 500):
+        for revision in (-100, -1, 0, 1, 2, 50, 150, 202, 203, 204, 500):
             calls("Maintenance.HashKV", revision=revision)
         calls("KV.Compact", revision=120, physical=True)
         # At 120 itself etcd 3.4 refuses, and answers since 3.5.
-        for revision in (0, 100, 119, 121, 150, 203):
+        for revision in (-1, 0, 100, 119, 121, 150, 203):
             calls("Maintenance.HashKV", revision=revision)
         calls("Maintenance.Defragment")
         calls("Maintenance.HashKV")

@@ -94,6 +94,23 @@ def test_no_alarm_is_none_and_answers_have_headers(member_with, client_of):
     assert client.call("Maintenance.Alarm", action="ACTIVATE", alarm=9, memberID=1).code == "INVALID_ARGUMENT"
 
 
+def test_changes_of_the_only_member(pair):
+    def script(calls: Calls) -> None:
+        own = good(calls.quiet("Cluster.MemberList")).members[0].ID
+        calls("Cluster.MemberRemove", ID=own)
+        calls("Cluster.MemberPromote", ID=own)
+        for method in ("MemberRemove", "MemberPromote"):
+            calls(f"Cluster.{method}", ID=5)
+        for urls in ([], ["x"], ["http://localhost:2380"], ["http://localhost:2380", "http://localhost:2390"]):
+            calls("Cluster.MemberAdd", peerURLs=urls)
+            calls("Cluster.MemberAdd", peerURLs=urls, isLearner=True)
+        calls("Cluster.MemberUpdate", ID=5, peerURLs=["http://localhost:2390"])
+        for target in (0, 1, own):
+            calls("Maintenance.MoveLeader", targetID=target)
+
+    pair.compare_calls(script)
+
+
 def test_requests_that_do_not_decode(pair):
     """Requests without fields too."""
     paths = [

@@ -35,7 +35,7 @@ import Testing
         (.leaseExists, 9, "etcdserver: lease already exists"),
         (.memberExists, 9, "etcdserver: member ID already exist"),
         (.peerURLExists, 9, "etcdserver: Peer URLs already exists"),
-        (.memberNotEnoughStarted, 9, "etcdserver: re-configuration failed due to not enough started members"),
+        (.memberNotEnoughStarted, 2, "etcdserver: re-configuration failed due to not enough started members"),
         (.memberNotLearner, 9, "etcdserver: can only promote a learner member"),
         (.learnerNotReady, 9, "etcdserver: can only promote a learner member which is in sync with leader"),
         (.tooManyLearners, 9, "etcdserver: too many learner members in cluster"),

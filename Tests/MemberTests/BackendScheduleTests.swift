@@ -26,8 +26,8 @@ import Testing
     private func begun(
         _ beginning: BackendSchedule<String>.Beginning?
     ) throws -> (job: CommitJob, snapshot: Snapshot?) {
-        guard case .commit(let job, let snapshot) = beginning else { throw StartError("no commit has begun") }
-        return (job, snapshot)
+        guard case .commit(let job, let plan) = beginning else { throw StartError("no commit has begun") }
+        return (job, plan?.snapshot())
     }
 
     @Test func aCommitIsDueByTimeOrByNumber() throws {

@@ -197,7 +197,7 @@ final class SimulatedMember {
             core.backendCommitted()
             return false
         }
-        commit = (job, withSnapshot ? core.makeSnapshot() : nil, false)
+        commit = (job, withSnapshot ? core.planSnapshot().snapshot() : nil, false)
         return true
     }
 

@@ -201,6 +201,20 @@ extension KeyTree {
         }
     }
 
+    @Test func theImageOfAMomentIsOfThen() throws {
+        let tree = KeyTree()
+        try tree.set(bytes("/1/a/b"), value: bytes("1"))
+        try tree.set(bytes("/1/c"), value: bytes("2"), TimeToLive(expiration: 2_000_000_000_000_000_000))
+        let moment = tree.moment
+        let then = tree.encoded()
+        try tree.set(bytes("/1/a/b"), value: bytes("3"))
+        try tree.delete(bytes("/1/c"))
+        #expect(moment.image == nil)
+        #expect(moment.encoded() == then)
+        #expect(tree.encoded() != then)
+        #expect(tree.moment.image == tree.encoded())
+    }
+
     @Test func theImageIsMadeOnlyAfterChanges() throws {
         let tree = KeyTree()
         _ = tree.encoded()
