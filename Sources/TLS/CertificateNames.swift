@@ -1,4 +1,5 @@
 import Glibc
+import SwiftASN1
 import X509
 
 /// Whom a certificate is for.
@@ -13,7 +14,8 @@ struct CertificateNames {
     init(_ certificate: Certificate) {
         for relative in certificate.subject {
             for attribute in relative where attribute.type == .RDNAttributeType.commonName {
-                if let text = String(attribute.value) { commonName = text }
+                // One that cannot be read does not leave the place to an earlier one.
+                commonName = String(attribute.value) ?? Self.text(ASN1Any(attribute.value)) ?? ""
             }
         }
         // Names that cannot be read are names that nobody has.
@@ -24,6 +26,28 @@ struct CertificateNames {
             case .ipAddress(let bytes): addresses.append(Array(bytes.bytes))
             default: break
             }
+        }
+    }
+
+    /// The text of a value in one of the forms that Go reads and the library does not.
+    private static func text(_ value: ASN1Any) -> String? {
+        var serializer = DER.Serializer()
+        guard (try? serializer.serialize(value)) != nil, let node = try? DER.parse(serializer.serializedBytes),
+            node.identifier.tagClass == .universal, case .primitive(let bytes) = node.content
+        else { return nil }
+        switch node.identifier.tagNumber {
+        // NumericString.
+        case 18 where bytes.allSatisfy { $0 == UInt8(ascii: " ") || (0x30...0x39).contains($0) },
+            // TeletexString: what is the same in all its readings.
+            20 where bytes.allSatisfy { $0 < 0x80 }:
+            return String(decoding: bytes, as: UTF8.self)
+        // BMPString.
+        case 30 where bytes.count % 2 == 0:
+            let units = stride(from: bytes.startIndex, to: bytes.endIndex, by: 2).map {
+                UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1])
+            }
+            return String(validating: units, as: UTF16.self)
+        default: return nil
         }
     }
 

@@ -86,14 +86,16 @@ struct ChainVerifier: Sendable {
     private static func timestamp(_ date: Date) -> String { date.formatted(.iso8601) }
 }
 
-/// Each certificate of a chain that says what it is for must name the purpose, and none but the trusted one, whose signature
-/// nobody looks at, may be signed with SHA-1.
+/// What Go asks of a chain besides RFC 5280's rules for paths: each certificate that says what it is for must name the
+/// purpose; an authority that says what its key may do must be allowed to sign certificates; and none but the trusted one,
+/// whose signature nobody looks at, may be signed with SHA-1.
 private struct UsagePolicy: VerifierPolicy {
     static let failure = "incompatible key usage"
 
     let usage: ExtendedKeyUsage.Usage
+    /// Go knows policies and places of revocation lists, too, and makes nothing of them.
     let verifyingCriticalExtensions: [ASN1ObjectIdentifier] = [
-        .X509ExtensionID.extendedKeyUsage, .X509ExtensionID.subjectAlternativeName,
+        .X509ExtensionID.extendedKeyUsage, .X509ExtensionID.subjectAlternativeName, [2, 5, 29, 31], [2, 5, 29, 32],
     ]
 
     static func allows(_ usage: ExtendedKeyUsage.Usage, _ certificate: Certificate) -> Bool {
@@ -105,9 +107,37 @@ private struct UsagePolicy: VerifierPolicy {
         }
     }
 
+    private static func maySign(_ certificate: Certificate) -> Bool {
+        do {
+            return try certificate.extensions.keyUsage?.keyCertSign ?? true
+        } catch {
+            return false
+        }
+    }
+
+    /// Whether the alternative names can be told, where whoever cannot tell them must not go on.
+    private static func hasKnownNames(_ certificate: Certificate) -> Bool {
+        guard certificate.extensions[oid: .X509ExtensionID.subjectAlternativeName]?.critical == true else {
+            return true
+        }
+        let names = (try? certificate.extensions.subjectAlternativeNames).map(Array.init) ?? []
+        return names.contains {
+            switch $0 {
+            case .dnsName, .ipAddress, .rfc822Name, .uniformResourceIdentifier: true
+            default: false
+            }
+        }
+    }
+
     func chainMeetsPolicyRequirements(chain: UnverifiedCertificateChain) -> PolicyEvaluationResult {
         if chain.dropLast().contains(where: { $0.signatureAlgorithm == .sha1WithRSAEncryption }) {
             return .failsToMeetPolicy(reason: "insecure algorithm SHA1-RSA")
+        }
+        guard chain.dropFirst().allSatisfy(Self.maySign) else {
+            return .failsToMeetPolicy(reason: "an authority that may not sign certificates")
+        }
+        guard chain.allSatisfy(Self.hasKnownNames) else {
+            return .failsToMeetPolicy(reason: "unhandled critical extension")
         }
         return chain.allSatisfy { Self.allows(usage, $0) } ? .meetsPolicy : .failsToMeetPolicy(reason: Self.failure)
     }

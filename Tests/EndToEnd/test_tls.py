@@ -76,6 +76,9 @@ def written(path: Path, content: bytes) -> str:
 def test_client_certificates_are_taken_and_refused_alike(tls):
     authority = tls.authority
     middle = Authority(authority.directory, "middle", parent=authority)
+    idle = Authority(authority.directory, "idle", parent=authority, signs=False)
+    policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)])
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
     stranger = Authority(authority.directory, "stranger")
     namesake = Authority(authority.directory, "authority")
     second = Authority(authority.directory, "second", kind="rsa")
@@ -95,6 +98,9 @@ def test_client_certificates_are_taken_and_refused_alike(tls):
         "for clients": (authority.issue("someone", server=False), True),
         "for servers": (authority.issue("someone", client=False), False),
         "through another authority": (middle.issue("someone"), True),
+        "through an authority that may not sign": (idle.issue("someone"), False),
+        "with policies that count": (authority.issue("someone", critical=(policies,)), True),
+        "with something unknown that counts": (authority.issue("someone", critical=(unknown,)), False),
         "of a stranger": (stranger.issue("someone"), False),
         "of a namesake": (namesake.issue("someone"), False),
         "expired": (authority.issue("someone", days=-0.01), False),

@@ -1,5 +1,6 @@
 import CryptoExtras
 import Foundation
+import SwiftASN1
 import Testing
 import X509
 
@@ -44,6 +45,38 @@ import X509
         let impostor = try TestAuthority("impostor", parent: root, isAuthority: false)
         let verifier = ChainVerifier(roots: [root.certificate], purpose: .client)
         #expect(await refusal(verifier, [try impostor.issue().der, try impostor.certificate.bytes]) != nil)
+    }
+
+    /// As in Go, an authority that says what its key is for must say this.
+    @Test(arguments: [(nil, true), (true, true), (false, false)] as [(Bool?, Bool)], [true, false])
+    func anAuthorityMustBeAllowedToSign(_ row: (maySign: Bool?, isTaken: Bool), asRoot: Bool) async throws {
+        let usage = row.maySign.map { KeyUsage(digitalSignature: true, keyCertSign: $0) }
+        let root = try TestAuthority("root", usage: asRoot ? usage : nil)
+        let signer = asRoot ? root : try TestAuthority("middle", parent: root, usage: usage)
+        let verifier = ChainVerifier(roots: [root.certificate], purpose: .client)
+        let reason = await refusal(verifier, [try signer.issue().der, try signer.certificate.bytes])
+        #expect((reason == nil) == row.isTaken)
+    }
+
+    /// Critical are extensions without which a certificate must not be understood: certificate policies, which nobody asks
+    /// for; names of another kind alone; and something that nobody knows.
+    @Test(
+        arguments: [
+            ([2, 5, 29, 32], [0x30, 0x06, 0x30, 0x04, 0x06, 0x02, 0x2a, 0x03], true),
+            ([2, 5, 29, 31], [0x30, 0x00], true),
+            ([2, 5, 29, 17], [0x30, 0x0a, 0xa0, 0x08, 0x06, 0x02, 0x2a, 0x03, 0xa0, 0x02, 0x05, 0x00], false),
+            ([2, 5, 29, 17], [0x30, 0x03, 0x82, 0x01, 0x61], true),
+            ([1, 2, 3, 4, 5], [0x05, 0x00], false),
+        ] as [([UInt], [UInt8], Bool)])
+    func criticalExtensionsMustBeKnown(oid: [UInt], value: [UInt8], isTaken: Bool) async throws {
+        let authority = try TestAuthority()
+        let verifier = ChainVerifier(roots: [authority.certificate], purpose: .client)
+        for critical in [true, false] {
+            let more = Certificate.Extension(
+                oid: try ASN1ObjectIdentifier(elements: oid), critical: critical, value: value[...])
+            let reason = await refusal(verifier, [try authority.issue(also: [more]).der])
+            #expect((reason == nil) == (isTaken || !critical), "critical: \(critical)")
+        }
     }
 
     @Test func aCertificateThatIsTrustedByItselfNeedsNoAuthority() async throws {
@@ -125,5 +158,25 @@ import X509
         let names = CertificateNames(try TestAuthority().issue("someone", hosts: hosts).certificate)
         #expect(names.isFor(host) == isNamed)
         #expect(names.commonName == "someone")
+    }
+
+    /// The common name in each form of text that Go reads. The last one counts; one that cannot be read is no name, and leaves
+    /// none to those before it.
+    @Test(
+        arguments: [
+            ([[0x0c, 3, 0x61, 0xc3, 0xa9]], "aé"), ([[0x13, 1, 0x61]], "a"), ([[0x16, 1, 0x61]], "a"),
+            ([[0x14, 1, 0x61]], "a"), ([[0x14, 1, 0xe9]], ""), ([[0x12, 2, 0x20, 0x35]], " 5"),
+            ([[0x12, 1, 0x61]], ""),
+            ([[0x1e, 4, 0, 0x61, 0, 0xe9]], "aé"), ([[0x1e, 3, 0, 0x61, 0]], ""), ([[0x1e, 2, 0xd8, 0]], ""),
+            ([[0x1a, 1, 0x61]], ""), ([[0x04, 1, 0x61]], ""), ([[0x1e, 0]], ""), ([], ""),
+            ([[0x0c, 1, 0x61], [0x0c, 1, 0x62]], "b"), ([[0x0c, 1, 0x61], [0x1a, 1, 0x62]], ""),
+        ] as [([[UInt8]], String)])
+    func commonNames(_ values: [[UInt8]], _ name: String) throws {
+        let subject = DistinguishedName(
+            try values.map { value in
+                RelativeDistinguishedName(
+                    .init(type: .RDNAttributeType.commonName, value: try ASN1Any(derEncoded: value)))
+            })
+        #expect(CertificateNames(try TestAuthority().issue(subject: subject).certificate).commonName == name)
     }
 }

@@ -10,7 +10,10 @@ struct TestAuthority {
     let certificate: Certificate
     private let key: P256.Signing.PrivateKey
 
-    init(_ name: String = "authority", parent: TestAuthority? = nil, isAuthority: Bool = true) throws {
+    /// - Parameter usage: what its key may do; nil when it does not say.
+    init(
+        _ name: String = "authority", parent: TestAuthority? = nil, isAuthority: Bool = true, usage: KeyUsage? = nil
+    ) throws {
         key = P256.Signing.PrivateKey()
         let subject = try DistinguishedName { CommonName(name) }
         certificate = try Certificate(
@@ -22,6 +25,7 @@ struct TestAuthority {
                     isAuthority
                         ? BasicConstraints.isCertificateAuthority(maxPathLength: nil)
                         : BasicConstraints.notCertificateAuthority)
+                if let usage { Critical(usage) }
             }, issuerPrivateKey: .init(parent?.key ?? key))
     }
 
@@ -40,7 +44,8 @@ struct TestAuthority {
     func issue(
         _ name: String = "someone", hosts: [String] = [],
         usages: [ExtendedKeyUsage.Usage] = [.clientAuth, .serverAuth],
-        from: TimeInterval = -3600, to: TimeInterval = 3600, serial: Certificate.SerialNumber = .init()
+        from: TimeInterval = -3600, to: TimeInterval = 3600, serial: Certificate.SerialNumber = .init(),
+        subject: DistinguishedName? = nil, also more: [Certificate.Extension] = []
     ) throws -> Issued {
         let own = P256.Signing.PrivateKey()
         let names = hosts.map { host -> GeneralName in
@@ -49,9 +54,10 @@ struct TestAuthority {
         let certificate = try Certificate(
             version: .v3, serialNumber: serial, publicKey: .init(own.publicKey),
             notValidBefore: Date(timeIntervalSinceNow: from), notValidAfter: Date(timeIntervalSinceNow: to),
-            issuer: certificate.subject, subject: try DistinguishedName { CommonName(name) },
+            issuer: certificate.subject, subject: try subject ?? DistinguishedName { CommonName(name) },
             signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
+                for extra in more { extra }
                 Critical(BasicConstraints.notCertificateAuthority)
                 if !usages.isEmpty { try ExtendedKeyUsage(usages) }
                 if !names.isEmpty { SubjectAlternativeNames(names) }

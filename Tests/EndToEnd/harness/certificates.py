@@ -45,7 +45,10 @@ class Certificate:
 class Authority(Certificate):
     """A certificate that signs others."""
 
-    def __init__(self, directory: Path, name: str = "authority", parent: "Authority | None" = None, kind: str = "ecdsa"):
+    def __init__(
+        self, directory: Path, name: str = "authority", parent: "Authority | None" = None, kind: str = "ecdsa",
+        signs: bool = True,
+    ):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.parent = parent
@@ -57,7 +60,7 @@ class Authority(Certificate):
             .public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(_now() - datetime.timedelta(days=2)).not_valid_after(_now() + datetime.timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(_key_usage(signs=True), critical=True)
+            .add_extension(_key_usage(signs=signs), critical=True)
             .sign(parent.key if parent else key, hashes.SHA256())
         )
         super().__init__(self.directory, certificate, key)
@@ -65,6 +68,7 @@ class Authority(Certificate):
     def issue(
         self, name: str = "", hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), server: bool = True,
         client: bool = True, days: float = 1, started: float = 1, kind: str = "ecdsa", serial: int | None = None,
+        critical: tuple[x509.ExtensionType, ...] = (),
     ) -> Certificate:
         """A certificate for `hosts`, valid since `started` days and for `days` more."""
         key = _key(kind)
@@ -79,6 +83,8 @@ class Authority(Certificate):
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs=False), critical=True)
         )
+        for extension in critical:
+            builder = builder.add_extension(extension, critical=True)
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if hosts:
