@@ -48,6 +48,12 @@ public final class Applier {
     /// The term that response headers name.
     public var raftTerm: UInt64 = 0
 
+    /// Whether requests that other members took from their clients are left without an answer. Answers may take far more
+    /// time and memory than changes, and nobody here waits for those.
+    public var leavesOthersUnanswered = false
+    /// Whether the request that is being applied gets an answer.
+    var answers = true
+
     /// The version-2 store, which snapshots carry.
     public let keyTree: KeyTree
 
@@ -145,10 +151,16 @@ public final class Applier {
             }
             let concernsCluster = [.clusterVersionSet, .clusterMemberAttrSet, .downgradeInfoSet].contains(kind)
             guard isNew || concernsCluster else { return nil }
+            answers = !leavesOthersUnanswered || isOwn(request.id)
             let reply = observed(request, kind) { self.reply(to: request, kind, entry, now: now) }
+            guard answers else { return nil }
             return Outcome(requestID: request.id, reply: reply)
         }
     }
+
+    /// Whether this member may have given the id: the low bits of a member's id are the high ones of those that it gives, as in
+    /// etcd.
+    private func isOwn(_ id: UInt64) -> Bool { id >> 48 == memberID & 0xffff }
 
     private func observed(
         _ request: RaftRequestView, _ kind: RaftRequestView.Kind, _ body: () -> Reply
@@ -182,6 +194,7 @@ public final class Applier {
                 return .message(
                     try txn(try decode { () throws(WireError) in try TxnRequest(decoding: request.request) }))
             case .range:
+                guard answers else { return .message([]) }
                 let range = try decode { () throws(WireError) in try RangeRequest(decoding: request.request) }
                 counts.ranges += 1
                 return .message(try RangeQuery.answer(range, on: store, header: header()))

@@ -41,7 +41,7 @@ extension Applier {
 
     private func resolve(_ request: PutRequest) throws(EtcdError) -> ResolvedPut {
         var put = ResolvedPut(value: request.value, lease: request.lease, previous: nil)
-        guard request.prevKV || request.ignoreValue || request.ignoreLease else { return put }
+        guard request.prevKV && answers || request.ignoreValue || request.ignoreLease else { return put }
         let stored = try stored(request.key)
         if request.ignoreValue || request.ignoreLease {
             guard let stored else { throw .keyNotFound }
@@ -51,7 +51,7 @@ extension Applier {
             if request.ignoreValue { put.value = current.value }
             if request.ignoreLease { put.lease = current.lease }
         }
-        if request.prevKV { put.previous = stored }
+        if request.prevKV && answers { put.previous = stored }
         return put
     }
 
@@ -76,6 +76,7 @@ extension Applier {
     }
 
     private func encodePut(header: ResponseHeader, previous: [UInt8]?) -> [UInt8] {
+        guard answers else { return [] }
         var writer = WireWriter(capacity: header.encodedFieldSize + (previous.map { $0.count + 6 } ?? 0))
         if let previous {
             previous.withUnsafeBytes { KeyValueResponse.encodePut(header: header, previous: $0, into: &writer) }
@@ -88,7 +89,7 @@ extension Applier {
     func deleteRange(_ request: DeleteRangeRequest) throws(EtcdError) -> [UInt8] {
         let before = counts
         defer { counts.endTransaction(from: before) }
-        let previous = request.prevKV ? try storedRange(request) : []
+        let previous = request.prevKV && answers ? try storedRange(request) : []
         store.begin()
         counts.deletes += 1
         let deleted = store.deleteRange(key: request.key, end: request.end)
@@ -110,6 +111,7 @@ extension Applier {
     }
 
     private func encodeDelete(header: ResponseHeader, deleted: Int, previous: [[UInt8]]) -> [UInt8] {
+        guard answers else { return [] }
         var writer = DeleteRangeResponseWriter(header: header, deleted: Int64(deleted))
         for pair in previous { pair.withUnsafeBytes { writer.append(previous: $0) } }
         return writer.finish().bytes
@@ -134,7 +136,7 @@ extension Applier {
         _ = endTransaction()
         // The checks above leave no reason to fail half-way but a damaged store, which every member must stop at alike.
         guard let responses else { throw failure ?? EtcdError(.internal, "etcdserver: a transaction gave no answer") }
-        return TxnExecution.encode(responses, header: header())
+        return answers ? TxnExecution.encode(responses, header: header()) : []
     }
 
     /// Counts the comparisons and checks of a transaction, which etcd reads in a transaction of their own.
@@ -148,6 +150,7 @@ extension Applier {
     private func execute(_ operation: RequestOp) throws(EtcdError) -> (TxnResponseWriter.Operation, [UInt8]) {
         switch operation {
         case .range(let request):
+            guard answers else { return (.range, []) }
             counts.ranges += 1
             return (.range, try RangeQuery.answer(request, on: store, header: ResponseHeader()))
         case .put(let request):
@@ -155,7 +158,7 @@ extension Applier {
             let revision = put(request.key, write)
             return (.put, encodePut(header: ResponseHeader(revision: revision), previous: write.previous))
         case .deleteRange(let request):
-            let previous = request.prevKV ? try storedRange(request) : []
+            let previous = request.prevKV && answers ? try storedRange(request) : []
             counts.deletes += 1
             let deleted = store.deleteRange(key: request.key, end: request.end)
             let header = ResponseHeader(revision: store.visibleRevision)

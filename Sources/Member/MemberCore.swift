@@ -100,11 +100,15 @@ public final class MemberCore {
 
     /// The state machine; another one takes its place when a leader's snapshot is installed.
     public internal(set) var applier: Applier {
-        didSet { applier.observer = applyObserver }
+        didSet { prepareApplier() }
+    }
+    /// Whether requests that other members took are answered too, which nobody here waits for; the simulator compares them.
+    package var answersOthers = false {
+        didSet { prepareApplier() }
     }
     /// Who is told how long each entry takes to apply.
     public var applyObserver: (any ApplyObserver)? {
-        didSet { applier.observer = applyObserver }
+        didSet { prepareApplier() }
     }
     public let settings: Settings
     /// Opens the state machine that a leader's snapshot brings.
@@ -181,6 +185,12 @@ public final class MemberCore {
         var seeds = requestIDs
         reads = ReadQueue(seed: seeds.next())
         watchdog = DiskWatchdog(electionMilliseconds: settings.electionMilliseconds)
+        prepareApplier()
+    }
+
+    private func prepareApplier() {
+        applier.observer = applyObserver
+        applier.leavesOthersUnanswered = !answersOthers
     }
 
     // MARK: What comes in

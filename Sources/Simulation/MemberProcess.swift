@@ -198,6 +198,7 @@ final class MemberProcess {
     // MARK: The turns of the member's thread
 
     func begin() {
+        core.answersOthers = true
         core.peerActiveSince = { [unowned self] in world.activeSince($0, on: self) }
         beginLog()
         finishTurn(core.process(now: now))

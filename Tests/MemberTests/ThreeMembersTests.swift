@@ -56,6 +56,41 @@ import Testing
         }
     }
 
+    /// Only the member that a client asked makes an answer, values and all; the others carry the request out.
+    @Test func onlyWhoWasAskedAnswers() throws {
+        let trio = try Trio(seed: 12)
+        let leader = try trio.elect()
+        let follower = try #require(trio.follower)
+        leader.put("a", String(repeating: "x", count: 1_000))
+        try trio.settle()
+        var put = PutRequest(key: Array("a".utf8), value: Array("2".utf8))
+        put.prevKV = true
+        var delete = DeleteRangeRequest(key: Array("b".utf8))
+        delete.prevKV = true
+        let range = RangeRequest(key: Array("a".utf8))
+        var nested = TxnRequest()
+        nested.success = [.range(range), .put(PutRequest(key: Array("b".utf8), value: Array("1".utf8)))]
+        var txn = TxnRequest()
+        txn.success = [.range(range), .put(put), .txn(nested), .deleteRange(delete)]
+        for asked in [leader, follower] {
+            for member in trio.members { member.outcomes = [] }
+            let ids = [
+                asked.propose(.txn, Requests.txn(txn)), asked.put("b", "3"),
+                asked.propose(.deleteRange, Requests.delete("b")),
+            ]
+            try trio.settle()
+            #expect(asked.outcomes.map(\.requestID) == ids)
+            guard case .message(let answer)? = asked.takeReply(ids[0]) else {
+                Issue.record("the transaction gave no answer")
+                continue
+            }
+            if asked === leader { #expect(answer.count > 2_000, "the value is read, and replaced") }
+            for other in trio.members where other !== asked { #expect(other.outcomes.isEmpty) }
+            let expected = try asked.store.view().hashByRevision(0)
+            for member in trio.members { #expect(try member.store.view().hashByRevision(0) == expected) }
+        }
+    }
+
     @Test func readsFailAtOnceWhenTheirLeaderIsLost() throws {
         var trio = try Trio(seed: 11)
         let first = try trio.elect()
