@@ -172,6 +172,38 @@ def test_times_of_calls_are_there_only_with_extensive_metrics(member_with):
 # ---- One member
 
 @BOTH
+def test_what_a_member_is_and_holds(member_with, binary):
+    """Who it is, of which version, how far it is and how large: as its status says."""
+    member = member_with(binary).start()
+    calls = Calls(member)
+    status = calls.quiet("Maintenance.Status")
+    first = scrape(member)
+    assert first["etcd_server_id"].value(server_id=f"{status.header.member_id:x}") == 1
+    assert first["etcd_server_version"].value(server_version=status.version) == 1
+    wait_until(
+        lambda: series(scrape(member)["etcd_cluster_version"]) == {(("cluster_version", status.version.rpartition(".")[0]),): 1},
+        "the cluster's version")
+    assert first["etcd_disk_defrag_inflight"].value() == 0
+    for number in range(50):
+        calls.put(f"k{number}", "v" * 10_000)
+
+    def agree() -> bool:
+        now, metric = calls.quiet("Maintenance.Status"), scrape(member)
+        return (
+            [metric[f"etcd_server_proposals_{name}_total"].value() for name in ("committed", "applied")]
+            == [now.raftIndex, now.raftAppliedIndex]
+            and metric["etcd_mvcc_db_total_size_in_bytes"].value() == now.dbSize > 500_000
+            and metric["etcd_debugging_mvcc_db_total_size_in_bytes"].value() == now.dbSize
+            and metric["etcd_mvcc_db_total_size_in_use_in_bytes"].value() == now.dbSizeInUse)
+
+    wait_until(agree, "the status and the metrics to agree")
+    before = scrape(member)["etcd_debugging_auth_revision"].value()
+    calls.quiet("Auth.RoleAdd", name="r")
+    assert scrape(member)["etcd_debugging_auth_revision"].value() == before + 1
+    calls.close()
+
+
+@BOTH
 def test_health(member_with, binary):
     member = member_with(binary).start()
     calls = Calls(member)
