@@ -122,8 +122,8 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         case .ping: answerPing(frame.unmaskedData)
         case .connectionClose:
             var data = frame.unmaskedData
-            let code = data.readInteger(as: UInt16.self).map { WebSocketErrorCode(codeNumber: Int($0)) }
-            refuse(code ?? .normalClosure, context)
+            guard let code = data.readInteger(as: UInt16.self) else { return refuse(nil, context) }
+            refuse(Self.mayBeSent(code) ? WebSocketErrorCode(codeNumber: Int(code)) : .protocolError, context)
         case .pong: break
         default: refuse(.protocolError, context)
         }
@@ -158,9 +158,19 @@ final class WebSocketHandler: ChannelInboundHandler, HTTPExchange, @unchecked Se
         handler?.received(whole + [UInt8(ascii: "\n")])
     }
 
-    private func refuse(_ code: WebSocketErrorCode, _ context: ChannelHandlerContext) {
+    /// Whether a client may close with `code`: the registered ones but those that mean no such frame came, and those of
+    /// libraries and applications (RFC 6455, section 7.4).
+    private static func mayBeSent(_ code: UInt16) -> Bool {
+        switch code {
+        case 1000...1003, 1007...1014, 3000...4999: true
+        default: false
+        }
+    }
+
+    /// Closes, with `code` or as the client did without one.
+    private func refuse(_ code: WebSocketErrorCode?, _ context: ChannelHandlerContext) {
         var data = ByteBuffer()
-        data.write(webSocketErrorCode: code)
+        if let code { data.write(webSocketErrorCode: code) }
         context.write(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: data)), promise: nil)
         close(context)
     }

@@ -555,6 +555,13 @@ def test_websockets(pair):
         once.send('{"key":"dw=="}')
         g.note("range", f"{once.receive()}")
         once.close()
+        # A socket is closed with the code that its client closes it with, unless that is none.
+        for code in (b"", b"\x03\xe8bye", b"\x03\xe7", b"\x03\xed", b"\x0b\xb8"):
+            left = WebSocket(g.member, "/v3/watch")
+            left.send(code, opcode=8)
+            opcode, reason = left.receive()
+            g.note(f"close {code}", f"{opcode} {reason[:2]}")
+            left.close()
         refused = WebSocket(g.member, "/v3/watch")
         refused.send("x")
         g.note("no JSON", f"{refused.receive()}")
