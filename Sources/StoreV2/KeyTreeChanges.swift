@@ -154,7 +154,7 @@ extension KeyTree {
             statistics.count(kind, success: true)
             return event
         } catch {
-            statistics.count(kind, success: false)
+            statistics.count(kind, refusedBy: error.code)
             throw error
         }
     }

@@ -24,6 +24,20 @@ public struct StoreV2Statistics: Equatable, Sendable {
         if success { successes[position] += 1 } else { failures[position] += 1 }
     }
 
+    /// Counts a request that was refused, as etcd 3.4 does: some refusals pass for successes, and a node that is not made
+    /// since there is a key on its way is a failed set besides.
+    mutating func count(_ kind: Kind, refusedBy code: StoreV2Error.Code) {
+        let passes: [StoreV2Error.Code] =
+            switch kind {
+            case .gets, .sets, .create: []
+            case .update: [.notFile, .rootIsReadOnly]
+            case .delete, .compareAndSwap: [.rootIsReadOnly]
+            case .compareAndDelete: [.notFile, .compareFailed]
+            }
+        count(kind, success: passes.contains(code))
+        if kind == .create && code == .notDirectory { count(.sets, success: false) }
+    }
+
     /// The numbers under etcd's names, in etcd's order.
     func named(watchers: Int) -> [(name: String, value: UInt64)] {
         var list: [(name: String, value: UInt64)] = []

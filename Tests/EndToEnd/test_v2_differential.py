@@ -290,6 +290,16 @@ def test_statistics(pair):
         v2.put("/a", "2", prevValue="1")
         v2.delete("/a")
         v2.post("/q", "1")
+        # Refusals, some of which etcd counts as successes.
+        v2.put("/f", "1")
+        v2.put("/d/x", "1")
+        for key in ("/", "/f/below", "/f", "/d", "/none"):
+            for form in ({}, {"prevExist": "false"}, {"prevExist": "true"}, {"prevValue": "other"}, {"prevIndex": "1"}):
+                v2.put(key, "2", **form)
+        v2.post("/f", "1")
+        for key in ("/", "/f/below", "/f", "/d", "/none"):
+            for query in ({"prevValue": "other"}, {"prevIndex": "1"}, {"dir": "true"}):
+                v2.delete(key, **query)
         found = v2.request("GET", "/v2/stats/store").json()
         # etcd looks its own v2 users up with each request.
         kept = {name: value for name, value in found.items() if not name.startswith("gets")}
