@@ -196,7 +196,7 @@ let package = Package(
                 "Membership",
                 "Raft", "RaftMessages", "StoreV2", "WireFormat", "WriteAheadLog", protobuf,
             ]),
-        tests("SimulationTests", ["Simulation"]),
+        tests("SimulationTests", ["Disk", "Simulation"]),
         tests("EtcdAPITests", ["EtcdAPI", "WireFormat", protobuf]),
         tests("JSONGatewayTests", ["EtcdAPI", "GRPC", "JSONGateway", "JSONMapping", nioEmbedded, protobuf] + nio),
         tests("LeaseTests", ["Lease", "WireFormat"]),

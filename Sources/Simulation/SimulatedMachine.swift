@@ -75,6 +75,8 @@ final class SimulatedMachine {
         startsAt = nil
         guard process == nil, retired == nil else { return }
         runs += 1
+        // The power may have gone as the process ended, after which nobody asked the disk for anything.
+        if powerIsLost { cutPower() }
         if endedInDefragmentation { checkDatabase() }
         do {
             let process = try MemberProcess(self, world: world, random: random.fork())

@@ -1,3 +1,4 @@
+import Disk
 import Testing
 
 @testable import Simulation
@@ -51,5 +52,31 @@ import Testing
             try Simulation(seed: seed, settings: settings).run().violation != nil
         }
         #expect(isFound, "\(sabotage)")
+    }
+
+    /// A process that is killed while it defragments asks the disk for a few things more, and then the power goes.
+    @Test func powerThatGoesAsAMemberEndsDamagesNothing() throws {
+        let world = try World(seed: 1, settings: SimulationSettings(), trace: nil)
+        for machine in world.members { machine.start() }
+        world.simulator.run(until: 5_000_000)
+        let machine = world.members[0]
+        machine.process?.send(
+            .perform { process in
+                process.defragment {
+                    world.simulator.after(0) {
+                        machine.kill()
+                        machine.disk.faults.powerLoss = 1
+                        #expect(throws: DiskError.self) { try machine.disk.freeBytes("data") }
+                    }
+                }
+            })
+        world.simulator.run(until: 6_000_000)
+        #expect(machine.powerIsLost && !machine.isRunning)
+        machine.start()
+        #expect(world.recorder.violation == nil)
+        #expect(world.recorder.count(.databaseChecked) == 1)
+        #expect(machine.isRunning)
+        for machine in world.machines { machine.discard() }
+        world.simulator.end()
     }
 }
