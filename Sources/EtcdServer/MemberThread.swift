@@ -317,6 +317,7 @@ final class MemberThread: @unchecked Sendable {
         waiters.removeAll()
         for reads in waitingReads.values { reads.gateway.deliver(reads, .failure(.stopped)) }
         waitingReads.removeAll()
+        abandonConditions()
         endMembership()
         endDefragmentations()
         endStoreV2()
