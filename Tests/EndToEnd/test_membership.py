@@ -246,6 +246,24 @@ def test_a_removed_leader_leaves_another_one_behind(cluster_with):
     load.check_everywhere()
 
 
+@pytest.mark.parametrize("asked", (OURS, GO))
+def test_a_member_that_was_removed_while_it_was_down_ends_when_it_comes_back(cluster_with, asked):
+    """It has not applied its removal; the others tell it."""
+    cluster = cluster_with(asked, asked, OURS)
+    wait_connected(cluster)
+    member = cluster.members[2]
+    identity = member.id
+    if cluster.leader() is member:
+        cluster.move_leader(cluster.members[0])
+    member.stop()
+    cluster.leader().ask("Cluster.MemberRemove", ID=identity)
+    for _ in range(2):
+        member.launch()
+        assert wait_ended(member) == 0
+        assert logged(member, "server error", error="the member has been permanently removed from the cluster")
+    assert identity not in {found.ID for found in cluster.listed()}
+
+
 def test_a_member_moves_to_another_peer_url(cluster_with):
     cluster = cluster_with(*THREE)
     wait_connected(cluster)

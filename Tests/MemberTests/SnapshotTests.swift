@@ -120,6 +120,31 @@ import WriteAheadLog
         #expect(try late.disk.list("data/member/snap").filter { $0.hasSuffix(".db") } == [])
     }
 
+    /// So a member that stops since a leader's snapshot cannot be installed has no leadership to hand over.
+    @Test func aMemberThatInstallsASnapshotIsNotElected() throws {
+        var scene = try Scene()
+        let late = scene.late
+        scene.trio.carriesSnapshots = false
+        try scene.heal()
+        let (message, database) = try #require(scene.leader.snapshots.first)
+        try late.receiveSnapshot(message, database)
+        late.turn()
+        #expect(late.orders.contains { $0.snapshot?.isEmpty == false })
+        try late.writeLog()
+        // The log has it; the state machine is not exchanged yet. Neither the end of the leader nor its wish makes it lead.
+        let term = late.core.term
+        late.core.campaign()
+        late.core.leaderIsGone(scene.leader.core.settings.memberID)
+        for _ in 0..<50 { late.tick() }
+        late.turn()
+        #expect(late.core.term == term)
+        #expect(!late.messages.contains { $0.type == .preVote || $0.type == .vote })
+        try late.synchronizeLog()
+        late.core.campaign()
+        late.turn()
+        #expect(late.messages.contains { $0.type == .preVote }, "now it stands for election")
+    }
+
     @Test func theLeaderWritesOnWhileASnapshotIsUnderWay() throws {
         var scene = try Scene()
         scene.trio.carriesSnapshots = false
