@@ -202,7 +202,12 @@ let package = Package(
         tests("LeaseTests", ["Lease", "WireFormat"]),
         tests("PasswordTests", ["Password"]),
         tests("AuthTests", ["Auth", "Backend", "Disk", "EtcdAPI", "WireFormat"]),
-        tests("AuthTokenTests", ["Auth", "AuthToken", crypto]),
+        tests(
+            "AuthTokenTests",
+            [
+                "Auth", "AuthToken", crypto, .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
         tests("TracingTests", ["GRPC", "Tracing"] + nio),
         tests("WatchTests", ["Watch", "WireFormat"]),
         tests("CoordinationTests", ["Coordination", "GRPC"]),

@@ -20,18 +20,24 @@ enum VerificationKey: Sendable {
     /// The keys in the PEM blocks of `text`, each a public key or a certificate.
     static func all(in text: String, for method: SignatureMethod) throws -> [VerificationKey] {
         var keys: [VerificationKey] = []
-        for block in PEMBlock.all(in: text) { keys.append(try VerificationKey(block, method)) }
+        for block in PEMBlock.all(in: text) {
+            do {
+                keys.append(try VerificationKey(block, method))
+            } catch {
+                throw KeyError(description: "\"\(block.label)\" is no public key for \(method.rawValue): \(error)")
+            }
+        }
         return keys
     }
 
     private init(_ block: PEMBlock, _ method: SignatureMethod) throws {
         var spki = block.bytes
         if block.label == "CERTIFICATE" {
-            spki = Array(try Certificate(derEncoded: block.bytes).publicKey.subjectPublicKeyInfoBytes)
+            spki = try Certificate(derEncoded: block.bytes).publicKey.serializeAsPEM().derBytes
         }
         switch method {
         case .rs256, .rs384, .rs512, .ps256, .ps384, .ps512:
-            self = .rsa(try _RSA.Signing.PublicKey(derRepresentation: spki))
+            self = .rsa(try _RSA.Signing.PublicKey(unsafeDERRepresentation: spki))
         case .es256: self = .p256(try P256.Signing.PublicKey(derRepresentation: spki))
         case .es384: self = .p384(try P384.Signing.PublicKey(derRepresentation: spki))
         case .es512: self = .p521(try P521.Signing.PublicKey(derRepresentation: spki))
@@ -111,9 +117,18 @@ enum SigningKey: Sendable {
         guard let block = PEMBlock.all(in: text).first(where: { $0.label.hasSuffix("PRIVATE KEY") }) else {
             throw KeyError(description: "no private key in PEM")
         }
+        do {
+            try self.init(block, method)
+        } catch {
+            throw KeyError(description: "\"\(block.label)\" is no private key for \(method.rawValue): \(error)")
+        }
+    }
+
+    private init(_ block: PEMBlock, _ method: SignatureMethod) throws {
         switch method {
         case .rs256, .rs384, .rs512, .ps256, .ps384, .ps512:
-            self = .rsa(try _RSA.Signing.PrivateKey(derRepresentation: block.bytes))
+            // From 1024 bits on, as in Go.
+            self = .rsa(try _RSA.Signing.PrivateKey(unsafeDERRepresentation: block.bytes))
         case .es256: self = .p256(try P256.Signing.PrivateKey(pemRepresentation: block.text))
         case .es384: self = .p384(try P384.Signing.PrivateKey(pemRepresentation: block.text))
         case .es512: self = .p521(try P521.Signing.PrivateKey(pemRepresentation: block.text))

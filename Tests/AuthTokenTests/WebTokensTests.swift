@@ -1,6 +1,9 @@
 import Auth
 import Crypto
+import CryptoExtras
+import Foundation
 import Testing
+import X509
 
 @testable import AuthToken
 
@@ -77,6 +80,49 @@ import Testing
         #expect(tokens.caller(of: token, now: 1_001) != nil)
         tokens.replaceKeys(try WebTokens.Keys(method: .hs256, publicKeys: nil, privateKey: [9, 9, 9]))
         #expect(tokens.caller(of: token, now: 1_001) == nil)
+    }
+
+    /// A public key may come in a certificate; keys of RSA from 1024 bits on are taken, as in etcd.
+    @Test func keysInCertificates() throws {
+        func certificate(_ key: Certificate.PrivateKey) throws -> String {
+            let name = try DistinguishedName { CommonName("signer") }
+            return try Certificate(
+                version: .v3, serialNumber: .init(), publicKey: key.publicKey, notValidBefore: Date(),
+                notValidAfter: Date(timeIntervalSinceNow: 60), issuer: name, subject: name, extensions: .init(),
+                issuerPrivateKey: key
+            ).serializeAsPEM().pemString
+        }
+        let (p256, p384, p521) = (P256.Signing.PrivateKey(), P384.Signing.PrivateKey(), P521.Signing.PrivateKey())
+        let edwards = Curve25519.Signing.PrivateKey()
+        let (rsa, weak) = (
+            try _RSA.Signing.PrivateKey(keySize: .bits2048),
+            try _RSA.Signing.PrivateKey(unsafeKeySize: .init(bitCount: 1024))
+        )
+        let rows: [(SignatureMethod, String, String)] = [
+            (.es256, p256.pemRepresentation, try certificate(.init(p256))),
+            (.es384, p384.pemRepresentation, try certificate(.init(p384))),
+            (.es512, p521.pemRepresentation, try certificate(.init(p521))),
+            (.edDSA, try Certificate.PrivateKey(edwards).serializeAsPEM().pemString, try certificate(.init(edwards))),
+            (.rs256, rsa.pemRepresentation, try certificate(.init(rsa))),
+            (.ps384, rsa.pemRepresentation, try certificate(.init(rsa))),
+            (.rs512, weak.pemRepresentation, weak.publicKey.pemRepresentation),
+        ]
+        for (method, privateKey, publicKey) in rows {
+            let signing = try WebTokens.Keys(method: method, publicKeys: nil, privateKey: Array(privateKey.utf8))
+            let both = try WebTokens.Keys(
+                method: method, publicKeys: Array(publicKey.utf8), privateKey: Array(privateKey.utf8))
+            let verifying = try WebTokens.Keys(method: method, publicKeys: Array(publicKey.utf8), privateKey: nil)
+            let caller = Caller(user: "bob", revision: 7)
+            let token = try WebTokens(method: method, ttl: 60_000, keys: signing).token(for: caller, now: 1_000)
+            for keys in [both, verifying] {
+                let tokens = WebTokens(method: method, ttl: 60_000, keys: keys)
+                #expect(tokens.caller(of: token, now: 1_000) == caller, "\(method)")
+            }
+        }
+        let error = #expect(throws: KeyError.self) {
+            try WebTokens.Keys(method: .es384, publicKeys: Array(rows[0].2.utf8), privateKey: nil)
+        }
+        #expect(error?.description.hasPrefix("\"CERTIFICATE\" is no public key for ES384: ") == true)
     }
 
     @Test func keysThatOnlyVerify() throws {
