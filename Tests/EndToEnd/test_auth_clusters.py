@@ -8,7 +8,7 @@ import pytest
 from harness.api import Client, Failure, api
 from harness.auth import READ, READWRITE, User, UserCalls, log_in, permission, set_up
 from harness.cluster import GO, OURS, Cluster, ClusterMember
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 from test_data_directories import GENUINE, OURS as OUR_BINARY, Journey
 
 DENIED = Failure("PERMISSION_DENIED", "etcdserver: permission denied")
@@ -111,7 +111,7 @@ def test_made_up_tokens_keep_no_login_from_being_known(cluster_with):
     client = Client(late.endpoint)
     wait_until(lambda: client.call("KV.Range", key=b"b").details == "etcdserver: user name is empty", "the connection")
     put, range_ = client.method("KV.Put"), client.method("KV.Range")
-    os.kill(late.process.pid, signal.SIGSTOP)
+    halt(late.process.pid)
     try:
         made_up = [
             range_.future(api().messages.RangeRequest(key=b"b"), timeout=100, metadata=[("token", f"{'madeUp' * 2}toke.{index}")])
@@ -150,7 +150,7 @@ def test_a_late_member_tells_no_key_of_a_lease_that_its_asker_may_not_read(clust
         calls("root", "KV.Put", key=b"b", lease=lease)
         request = api().messages.LeaseTimeToLiveRequest(ID=lease, keys=True)
         wait_until(lambda: list(question(request, metadata=token, timeout=30).keys) == [b"b"], "the lease to be known")
-        os.kill(late.process.pid, signal.SIGSTOP)
+        halt(late.process.pid)
         try:
             answer = question.future(request, timeout=100, metadata=token)
             calls("root", "KV.Put", key=b"secret", lease=lease)

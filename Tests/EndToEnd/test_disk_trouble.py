@@ -18,7 +18,7 @@ import pytest
 from harness.api import Client, Failure
 from harness.cluster import OURS, Cluster
 from harness.metrics import scrape
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 
 # In one worker with all that freezes disks: a frozen file system holds up whoever synchronises all of them.
 pytestmark = [pytest.mark.ours_only, pytest.mark.xdist_group("frozen disks")]
@@ -203,7 +203,7 @@ def test_a_leader_that_cannot_read_its_database_hands_over(cluster_with):
     first, second, third = cluster.members
     cluster.move_leader(first)
     # Longer than what a leader sends ahead (512 messages), so that the member which stands still needs more than entries.
-    os.kill(third.process.pid, signal.SIGSTOP)
+    halt(third.process.pid)
     for number in range(700):
         first.put(f"k/{number}", "1")
     database = first.data_dir / "member" / "snap" / "db"

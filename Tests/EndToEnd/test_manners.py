@@ -17,7 +17,7 @@ from harness.api import Client, Failure
 from harness.etcdctl import Session
 from harness.member import Member, clean_environment
 from harness.ports import free_port
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 
 
 def curl(*words: str) -> str:
@@ -139,7 +139,7 @@ def test_a_second_signal_ends_the_process_at_once(directory):
     member.launch()
     try:
         member.wait_healthy()
-        os.kill(member.process.pid, signal.SIGSTOP)
+        halt(member.process.pid)
         member.process.send_signal(signal.SIGTERM)
         member.process.send_signal(signal.SIGINT)
         os.kill(member.process.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ from harness import metrics, settings
 from harness.api import Calls, Failure, api
 from harness.cluster import GO, OURS, ClusterMember
 from harness.member import Member
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 from test_metrics import ROOT, url
 from test_mixed_clusters import SNAPSHOTS, write_much
 
@@ -588,7 +588,7 @@ def test_a_leader_that_stands_still_for_a_while(cluster_with, kind):
 
     def is_noted() -> bool:
         # A busy machine may have it that the read came when the leader did not stand still yet.
-        os.kill(leader.process.pid, signal.SIGSTOP)
+        halt(leader.process.pid)
         reader = threading.Thread(target=follower.call, args=("KV.Range",), kwargs={"key": b"k"})
         reader.start()
         # Followers ask again after half a second.
@@ -608,7 +608,7 @@ def test_a_leader_that_is_left_alone(cluster_with, kind):
     before = scrape(leader)
     assert before["etcd_server_has_leader"].value() == before["etcd_server_is_leader"].value() == 1
     for follower in cluster.followers():
-        os.kill(follower.process.pid, signal.SIGSTOP)
+        halt(follower.process.pid)
     try:
         threads = [
             threading.Thread(target=leader.call, args=(method,), kwargs={"key": b"k", "timeout": 60})

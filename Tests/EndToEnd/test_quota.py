@@ -13,7 +13,7 @@ import pytest
 from harness.api import Calls, Client, Failure, api
 from harness.cluster import GO, OURS, Cluster
 from harness.v2 import V2
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 from test_disk_trouble import Mount, frozen_image
 
 NO_SPACE = Failure("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
@@ -262,7 +262,7 @@ def test_a_member_that_is_behind_takes_no_requests(slow_disk):
     # Raft has at most 512 messages on the way to a follower that does not acknowledge, so entries must share them: the
     # leader stands still while requests come, and finds all of them at once.
     for start in range(0, len(requests), 500):
-        leader.process.send_signal(signal.SIGSTOP)
+        halt(leader.process.pid)
         futures = [put.future(request, timeout=60) for request in requests[start:start + 500]]
         stood_still = time.monotonic()
         while unread(leader.port) < 15_000 and time.monotonic() < stood_still + 0.3:

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from harness.cluster import GO, OURS, Cluster, ClusterMember
-from harness.waiting import wait_until
+from harness.waiting import halt, wait_until
 from test_mixed_clusters import SNAPSHOTS, snapshots, write_much
 
 # Who leads, and the follower that falls behind.
@@ -26,7 +26,7 @@ def put_many(member: ClusterMember, count: int) -> None:
 def stand_still(cluster: Cluster, member: ClusterMember, action) -> None:
     """Stops a member's process, so that its connections stay, and lets it go on after `action`."""
     before = snapshots(member)
-    os.kill(member.process.pid, signal.SIGSTOP)
+    halt(member.process.pid)
     try:
         action()
     finally:
