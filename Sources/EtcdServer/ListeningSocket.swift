@@ -74,6 +74,9 @@ final class ListeningSocket {
         var on: Int32 = 1
         // As Go does for every listener, so that a restart need not wait for old connections.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        // Connections have it from their listener. NIO sets it later, which is too late for those that come while the member
+        // starts: each of their small messages would wait for the acknowledgement of the last one.
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         if options.reusesPort {
             guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, socklen_t(MemoryLayout<Int32>.size)) == 0
             else { throw failure("setsockopt") }

@@ -33,4 +33,24 @@ import Testing
         #expect(option(SO_REUSEADDR, of: descriptor) == reusesAddress)
         #expect(option(SO_REUSEPORT, of: descriptor) == reusesPort)
     }
+
+    /// Other members connect while this one starts, and what they are sent must not wait for what they acknowledge.
+    @Test func connectionsThatComeEarlySendAtOnce() throws {
+        let url = try ServiceURL(parsing: "http://127.0.0.1:0")
+        let listener = try ListeningSocket(url, try configuration().sockets).take()
+        let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let accepted = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                getsockname(listener, address, &length) == 0 && connect(client, address, length) == 0
+                    ? accept(listener, nil, nil) : -1
+            }
+        }
+        defer { for descriptor in [listener, client, accepted] { close(descriptor) } }
+        var value: CInt = 0
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        #expect(getsockopt(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, &value, &size) == 0)
+        #expect(value != 0)
+    }
 }
