@@ -107,11 +107,7 @@ import Testing
         try await waitForStatus(node, of: 1, "the streams are open") { $0.streamsOut == 2 }
         // Three times what may wait.
         for index in 0..<UInt64(150) {
-            node.transport.send([
-                Message(
-                    type: .append, to: 1, from: 2, term: 5, logTerm: 5, index: index,
-                    entries: [Entry(term: 5, index: index + 1, data: Array(repeating: 1, count: 1 << 20))])
-            ])
+            node.transport.send([peerAppend(2, 1, behind: index, bytes: 1 << 20)])
         }
         try await node.log.wait("appends are dropped") { $0.unreachable.contains(1) }
         node.transport.send([peerHeartbeat(2, 1, commit: 0xabcdef)])
@@ -223,11 +219,7 @@ import Testing
             try await waitForStatus(node, of: 1, "the stream is open") { $0.streamsOut == 1 }
             // More than the network takes by itself.
             for index in 0..<UInt64(20) {
-                node.transport.send([
-                    Message(
-                        type: .append, to: 1, from: 2, term: 5, logTerm: 5, index: index,
-                        entries: [Entry(term: 5, index: index + 1, data: Array(repeating: 1, count: 1 << 20))])
-                ])
+                node.transport.send([peerAppend(2, 1, behind: index, bytes: 1 << 20)])
             }
         }
         try await waitForStatus(impatient, of: 1, "the stream is given up") { $0.streamsOut == 0 }
